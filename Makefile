@@ -1,0 +1,41 @@
+# `make demo` and `make test` set up .venv by themselves, and again when pyproject.toml or constraints.txt changes.
+
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+# OpenMP's threads spin while they wait; beside any other load, that makes torch several times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## Show what there is to make
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.demo ## Index the standard library's docstrings in ./demo-data and ask them questions
+	@$(BIN)/lancelike demo
+
+test: lint ## Lint, check types, and run every test and every code block of the docs
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test ## Fix what style can be fixed by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv and the demo's database
+	rm -rf $(VENV) demo-data
+
+# The constraint on torch is why everything is installed in one call: see constraints.txt.
+$(VENV)/.%: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "lancelike needs Python 3.11 or newer with venv; or say make PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@

@@ -1,0 +1,27 @@
+"""Optional packages: imported when first needed, with an error that names the extra to install."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def require(module: str, *, extra: str, needed_by: str) -> Any:
+    """Import *module*, or raise an ImportError that says how to install it.
+
+    Args:
+        module: Dotted name of the module.
+        extra: The extra of lancelike that brings it.
+        needed_by: What the caller was about to do, for the message.
+
+    Raises:
+        ImportError: The module, or something that it imports, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{needed_by} needs the package {module.partition('.')[0]!r}, which can't be imported ({error}); "
+            f"install it with: pip install 'lancelike[{extra}]'",
+            name=module,
+        ) from error

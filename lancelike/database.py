@@ -1,0 +1,261 @@
+"""A database: a directory, or an object store's prefix, of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
+from lancelike.errors import SchemaError, TableExistsError, TableNotFoundError
+from lancelike.ingest import create_batches, with_bindings
+from lancelike.legacy import warn_deprecated
+from lancelike.schema.bindings import stored_bindings
+from lancelike.schema.model import LanceModel
+from lancelike.storage import Dataset, Location, check_table_name
+from lancelike.table import Table
+from lancelike.types import CreateMode, OnBadVectors, Rows, StorageOptions
+
+__all__ = ["DBConnection", "LanceDBConnection", "ListTablesResponse", "connect"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListTablesResponse:
+    """One page of table names."""
+
+    tables: list[str]
+    page_token: str | None = None
+
+
+class DBConnection:
+    """A database; made by `lancelike.connect`."""
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        read_consistency_interval: timedelta | None = None,
+        registry: EmbeddingFunctionRegistry | None = None,
+    ) -> None:
+        self._location = location
+        self._registry = registry or get_registry()
+        self.read_consistency_interval = read_consistency_interval
+
+    @property
+    def uri(self) -> str:
+        """Where the database lies."""
+        return self._location.uri
+
+    def __repr__(self) -> str:
+        return f"LanceDBConnection(uri={self.uri!r})"
+
+    def __len__(self) -> int:
+        return len(self._location.list_tables())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._location.list_tables()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._location.list_tables())
+
+    def __getitem__(self, name: str) -> Table:
+        return self.open_table(name)
+
+    # -- tables --------------------------------------------------------------------------------------------------
+
+    def list_tables(self, page_token: str | None = None, limit: int | None = None) -> ListTablesResponse:
+        """Names of the tables, sorted; all of them unless *limit* asks for pages.
+
+        Args:
+            page_token: The last name of the page before, as the response before gave it.
+            limit: Most names in this page.
+        """
+        names = [name for name in self._location.list_tables() if page_token is None or name > page_token]
+        page = names if limit is None else names[:limit]
+        return ListTablesResponse(page, page[-1] if len(page) < len(names) else None)
+
+    def table_names(self, page_token: str | None = None, limit: int | None = None) -> list[str]:
+        """Names of the tables, sorted; all of them unless *limit* is given."""
+        return self.list_tables(page_token, limit).tables
+
+    def create_table(
+        self,
+        name: str,
+        data: Rows = None,
+        schema: pa.Schema | type[LanceModel] | None = None,
+        mode: CreateMode = "create",
+        exist_ok: bool = False,
+        on_bad_vectors: OnBadVectors = "error",
+        fill_value: float = 0.0,
+        embedding_functions: Sequence[EmbeddingFunctionConfig] | None = None,
+        *,
+        progress: Any = None,
+        data_storage_version: str | None = None,
+    ) -> Table:
+        """Create a table from a schema, from rows, or from both, in one commit.
+
+        Args:
+            name: Letters, digits, `_`, `-` and `.`.
+            data: The first rows, as `Table.add` takes them.
+            schema: A `LanceModel` class or an Arrow schema; None infers it from *data*, where lists in columns whose
+                name has "vector" or "embedding" in it become vectors.
+            mode: `"overwrite"` replaces a table that is there.
+            exist_ok: Open the table if it is there with the same schema.
+            on_bad_vectors: As in `Table.add`.
+            fill_value: As in `Table.add`.
+            embedding_functions: Bindings, for a schema that isn't a model.
+            progress: As in `Table.add`.
+            data_storage_version: Version of Lance's file format; None takes its stable one.
+
+        Raises:
+            TableExistsError: The table is there, and neither *exist_ok* nor `mode="overwrite"` is given.
+            SchemaError: Neither schema nor rows are given, or the table there has another schema.
+        """
+        check_table_name(name)
+        if mode not in ("create", "overwrite"):
+            raise ValueError(f"mode is 'create' or 'overwrite', not {mode!r}")
+        declared = _declared(schema, embedding_functions or ())
+        if mode == "create" and self._location.exists(name):
+            if not exist_ok:
+                raise TableExistsError(name)
+            return self._open_as(name, declared)
+        if data is None and declared is None:
+            raise SchemaError(f"table {name!r} needs a schema, or rows to infer one from")
+        reader = create_batches(
+            data,
+            declared,
+            list(embedding_functions or ()) if declared is None else self._registry.bindings(declared.metadata),
+            on_bad_vectors=on_bad_vectors,
+            fill_value=fill_value,
+            progress=progress,
+        )
+        dataset = Dataset.create(self._location, name, reader, mode=mode, data_storage_version=data_storage_version)
+        return self._table(dataset)
+
+    def open_table(self, name: str, *, version: int | str | None = None) -> Table:
+        """A handle on the table *name*; with *version*, a number or tag, it is read-only.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+            VersionNotFoundError: It has no such version.
+        """
+        check_table_name(name)
+        return self._table(Dataset.open(self._location, name, version=version))
+
+    def drop_table(self, name: str, ignore_missing: bool = False) -> None:
+        """Delete the table *name* and its files.
+
+        Raises:
+            TableNotFoundError: There is no such table, and *ignore_missing* is false.
+        """
+        check_table_name(name)
+        if self._location.exists(name):
+            self._location.drop(name)
+        elif not ignore_missing:
+            raise TableNotFoundError(name, self._location.list_tables())
+
+    def drop_all_tables(self) -> None:
+        """Delete every table."""
+        for name in self._location.list_tables():
+            self._location.drop(name)
+
+    def drop_database(self) -> None:
+        """Older spelling of `drop_all_tables`."""
+        warn_deprecated("drop_database()", "drop_all_tables()")
+        self.drop_all_tables()
+
+    def rename_table(self, cur_name: str, new_name: str) -> None:
+        """Rename a table; handles opened under the old name are closed.
+
+        In an object store the files are copied, since it has no rename.
+
+        Raises:
+            TableNotFoundError: There is no table *cur_name*.
+            TableExistsError: There is a table *new_name*.
+        """
+        check_table_name(cur_name)
+        check_table_name(new_name)
+        if not self._location.exists(cur_name):
+            raise TableNotFoundError(cur_name, self._location.list_tables())
+        if self._location.exists(new_name):
+            raise TableExistsError(new_name)
+        self._location.rename(cur_name, new_name)
+
+    def _open_as(self, name: str, declared: pa.Schema | None) -> Table:
+        table = self.open_table(name)
+        if declared is not None and not table.schema.equals(declared, check_metadata=False):
+            raise SchemaError(
+                f"Provided schema does not match that of table {name!r}:{_differences(table.schema, declared)}"
+            )
+        if declared is not None and stored_bindings(declared.metadata) != stored_bindings(table.schema.metadata):
+            raise SchemaError(
+                f"Provided schema does not match that of table {name!r}: its embedding functions are "
+                f"{_functions(table.schema)}, not {_functions(declared)}"
+            )
+        return table
+
+    def _table(self, dataset: Dataset) -> Table:
+        return Table(
+            self._location,
+            dataset,
+            registry=self._registry,
+            read_consistency_interval=self.read_consistency_interval,
+        )
+
+
+LanceDBConnection = DBConnection
+
+
+def connect(
+    uri: str | Path,
+    *,
+    read_consistency_interval: timedelta | None = None,
+    storage_options: StorageOptions | None = None,
+) -> DBConnection:
+    """The database at *uri*; nothing is read or made until a table is.
+
+    Args:
+        uri: A path, `file://...`, `memory://` (gone with the connection and its tables), or an object store's `s3://`, `gs://`,
+            `az://`.
+        read_consistency_interval: How old what a table handle shows may get before a read looks for what other
+            processes wrote: `timedelta(0)` looks every time, None only when the handle writes or is asked to by
+            `checkout_latest`. What this process wrote is always seen.
+        storage_options: Settings of the object store, as Lance takes them (`aws_endpoint`, `region`, ...).
+
+    Example:
+        >>> import lancelike
+        >>> lancelike.connect("memory://").table_names()
+        []
+    """
+    return DBConnection(Location(uri, storage_options), read_consistency_interval=read_consistency_interval)
+
+
+def _declared(
+    schema: pa.Schema | type[LanceModel] | None, configs: Sequence[EmbeddingFunctionConfig]
+) -> pa.Schema | None:
+    """The Arrow schema that *schema* and *configs* declare together, bindings in its metadata."""
+    if schema is None:
+        return None
+    arrow = schema.to_arrow_schema() if isinstance(schema, type) else schema
+    return with_bindings(arrow, configs)
+
+
+def _differences(stored: pa.Schema, declared: pa.Schema) -> str:
+    there, asked = {f.name: f for f in stored}, {f.name: f for f in declared}
+    lines = [f"\n  {name!r} is not in the table" for name in asked if name not in there]
+    lines += [f"\n  {name!r} is in the table only" for name in there if name not in asked]
+    lines += [
+        f"\n  {name!r} is {there[name].type} in the table, {field.type} in the schema given"
+        for name, field in asked.items()
+        if name in there and not there[name].equals(field)
+    ]
+    return "".join(lines) or "\n  the order of the columns differs"
+
+
+def _functions(schema: pa.Schema) -> str:
+    found = [f"{b.name} {b.model} for {b.vector_column!r}" for b in stored_bindings(schema.metadata)]
+    return "; ".join(found) or "none"

@@ -1,0 +1,258 @@
+"""What an embedding function is: settings, a number of dimensions, and one method that embeds a batch."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from lancelike.embeddings import settings as _settings
+from lancelike.embeddings.retrying import Verdict, call_with_retry, classify
+from lancelike.embeddings.variables import Variables, process_variables
+from lancelike.errors import SchemaError
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.schema.fields import source_field, vector_field
+
+__all__ = ["EmbeddingFunction", "EmbeddingFunctionConfig", "TextEmbeddingFunction"]
+
+Role: TypeAlias = Literal["source", "query"]
+Embeddings: TypeAlias = Sequence[Any] | NDArray[Any]
+"""One vector per input, in the inputs' order: an array of shape (n, ndims), or a sequence of n arrays or lists."""
+
+_sharing = threading.RLock()
+
+
+class EmbeddingFunction(BaseModel, ABC):
+    """How values become vectors; its fields are its settings, and are stored with the tables that use it.
+
+    Subclass it with the three abstract methods, and decorate the class with `register("name")`. Batching, retries,
+    nulls and checks of the answers are not its concern.
+
+    Attributes:
+        max_retries: Further tries of a request that failed in passing; 0 for none.
+        batch_size: Most inputs in one request.
+        deadline_s: Seconds for all tries of one request together; no try begins after it.
+        first_wait_s: Seconds before the first further try, about; each next wait is about twice as long.
+        max_wait_s: Longest wait between two tries, in seconds, whatever the service asks for.
+        source_prompt: Put before each text that is stored.
+        query_prompt: Put before each text that is searched for.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+    max_retries: int = Field(7, ge=0)
+    batch_size: int = Field(256, ge=1)
+    deadline_s: float = Field(600.0, gt=0)
+    first_wait_s: float = Field(1.0, ge=0)
+    max_wait_s: float = Field(60.0, ge=0)
+    source_prompt: str | None = None
+    query_prompt: str | None = None
+
+    registered_name: ClassVar[str | None] = None
+    """The name under which the class itself, not a parent of it, is registered."""
+    applies_prompts: ClassVar[bool] = False
+    """Whether `compute_source_embeddings` and `compute_query_embeddings` apply the prompts themselves."""
+    batches_queries: ClassVar[bool] = False
+    """Whether `compute_query_embeddings` takes a list of queries as well as one."""
+
+    _instances: ClassVar[dict[str, Any]] = {}
+    _given: dict[str, Any] | None = PrivateAttr(default=None)
+    _ndims: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the name and the instances of each class apart from its parents'."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.registered_name = None
+        cls._instances = {}
+
+    @classmethod
+    def create(cls, **settings: Any) -> Self:
+        """Make the function.
+
+        A setting may name a variable, `"$var:NAME"` or `"$var:NAME:default"`; the reference is what is stored.
+
+        Raises:
+            SecretError: A secret is written out.
+            VariableNotFoundError: A variable has no value.
+            SchemaError: A setting is unknown or has a value it can't have.
+        """
+        _settings.check_secrets(settings, cls.sensitive_keys())
+        return cls._make(settings, _settings.resolve(settings, process_variables))
+
+    @classmethod
+    def shared(cls, settings: dict[str, Any], variables: Variables = process_variables) -> Self:
+        """The instance with these stored *settings* in this process: the one that `create` last made, or a new one."""
+        resolved = _settings.resolve(settings, variables)
+        with _sharing:
+            instance: Self | None = cls._instances.get(_settings.digest(resolved))
+            return cls._make(settings, resolved) if instance is None else instance
+
+    @classmethod
+    def _make(cls, given: dict[str, Any], resolved: dict[str, Any]) -> Self:
+        try:
+            instance = cls(**resolved)
+        except ValidationError as error:
+            raise SchemaError(cls._explain(error)) from error
+        instance._given = dict(given)
+        with _sharing:
+            cls._instances[_settings.digest(resolved)] = instance
+        return instance
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> str:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
+            for e in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        known = ", ".join(cls.model_fields)
+        return f"{cls.registered_name or cls.__name__} can't be made: {problems}; its settings are {known}"
+
+    @staticmethod
+    def sensitive_keys() -> list[str]:
+        """Settings that hold secrets, beside those whose names say so (`api_key`, `password`, ...)."""
+        return []
+
+    @abstractmethod
+    def ndims(self) -> int:
+        """Length of the vectors."""
+
+    @abstractmethod
+    def compute_source_embeddings(self, values: Any, /) -> Embeddings:
+        """Embed *values*, which are to be stored: a list without None, at most `batch_size` long.
+
+        Returns:
+            One vector per value in their order, shape (n, ndims()); an array or a sequence of arrays or lists.
+        """
+
+    @abstractmethod
+    def compute_query_embeddings(self, query: Any, /) -> Embeddings:
+        """Embed *query*, which is searched for.
+
+        Returns:
+            A sequence of one vector, shape (1, ndims()).
+        """
+
+    def compute_source_embeddings_with_retry(self, *args: Any, **kwargs: Any) -> Embeddings:
+        """`compute_source_embeddings`, tried again while its failures may pass."""
+        return call_with_retry(lambda: self.compute_source_embeddings(*args, **kwargs), function=self)
+
+    def compute_query_embeddings_with_retry(self, *args: Any, **kwargs: Any) -> Embeddings:
+        """`compute_query_embeddings`, tried again while its failures may pass."""
+        return call_with_retry(lambda: self.compute_query_embeddings(*args, **kwargs), function=self)
+
+    def classify_error(self, error: Exception) -> Verdict:
+        """Whether *error*, raised by one of the compute methods, may pass: `"retry"` or `"give up"`."""
+        return classify(error)
+
+    def ready(self) -> EmbeddingFunction:
+        """The function to embed with: this one, unless it stands for one that could not be made before."""
+        return self
+
+    def vector_dtype(self) -> np.dtype[Any]:
+        """Type of the vectors' items; float32 unless a subclass says else."""
+        return np.dtype(np.float32)
+
+    def prompted(self, values: Sequence[Any], role: Role) -> list[Any]:
+        """*values* with the prompt of *role* before each text; other values stay as they are."""
+        prompt = self.source_prompt if role == "source" else self.query_prompt
+        return [prompt + value if isinstance(value, str) else value for value in values] if prompt else list(values)
+
+    def sanitize_input(self, values: Any) -> list[Any]:
+        """*values* as a list, from one value, a sequence or an Arrow array."""
+        if isinstance(values, pa.Array | pa.ChunkedArray):
+            return list(values.to_pylist())
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            return [values]
+        return list(values)
+
+    def SourceField(self, **kwargs: Any) -> Any:  # noqa: N802 - LanceDB's name
+        """A model's field whose values this function embeds; *kwargs* are those of pydantic's `Field`."""
+        return source_field(self, **kwargs)
+
+    def VectorField(self, *, source: str | None = None, template: str | None = None, **kwargs: Any) -> Any:  # noqa: N802
+        """A model's field that this function fills.
+
+        Args:
+            source: The field it is made from, where several could be meant.
+            template: Text made from several fields, `"{title}: {body}"`, to embed instead of one field.
+            kwargs: Those of pydantic's `Field`.
+        """
+        return vector_field(self, source=source, template=template, **kwargs)
+
+    def stored(self) -> dict[str, Any]:
+        """What a table's metadata says of the function: `{"name": ..., "model": settings}`, without secrets.
+
+        Raises:
+            SchemaError: The class isn't registered, so that no other process could make the function again.
+        """
+        if self.registered_name is None:
+            cls = type(self).__name__
+            raise SchemaError(f"{cls} has no name that a table could store; decorate the class with @register('name')")
+        return {"name": self.registered_name, "model": self.safe_model_dump()}
+
+    def safe_model_dump(self) -> dict[str, Any]:
+        """The settings as given, references to variables unresolved: fit to be stored."""
+        if self._given is not None:
+            return _settings.storable(self._given, self.sensitive_keys())
+        settings = self.model_dump(mode="json", exclude_unset=True)
+        masked = _settings.mask(settings, self.sensitive_keys())
+        return {name: value for name, value in settings.items() if masked[name] == value}
+
+    @property
+    def label(self) -> str:
+        """How messages name the function."""
+        return self.registered_name or type(self).__name__
+
+    def redact(self, text: str) -> str:
+        """*text* with the function's secrets replaced by `***`."""
+        values = _settings.secret_values(self._field_values(), self.sensitive_keys(), process_variables)
+        for value in sorted(values, key=len, reverse=True):
+            text = text.replace(value, _settings.MASK)
+        return text
+
+    def _field_values(self) -> dict[str, Any]:
+        return {name: getattr(self, name, None) for name in type(self).model_fields}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        values = {k: v for k, v in self._field_values().items() if k in self.model_fields_set}
+        return list(_settings.mask({**values, **(self._given or {})}, self.sensitive_keys()).items())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EmbeddingFunction):
+            return NotImplemented
+        return type(self) is type(other) and self._field_values() == other._field_values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), _settings.digest(self._field_values())))
+
+
+class TextEmbeddingFunction(EmbeddingFunction):
+    """An embedding function for texts: a subclass gives `ndims` and `generate_embeddings`."""
+
+    applies_prompts: ClassVar[bool] = True
+    batches_queries: ClassVar[bool] = True
+
+    def compute_source_embeddings(self, texts: Any, /) -> Embeddings:
+        """Embed *texts*, which are to be stored, with `source_prompt` before each."""
+        return self.generate_embeddings(self.prompted(self.sanitize_input(texts), "source"))
+
+    def compute_query_embeddings(self, query: Any, /) -> Embeddings:
+        """Embed *query*, a text or a list of them, with `query_prompt` before each.
+
+        As a subclass embeds sources if it has its own way for these; the prompt of sources is not put before queries.
+        """
+        texts = self.prompted(self.sanitize_input(query), "query")
+        if type(self).compute_source_embeddings is TextEmbeddingFunction.compute_source_embeddings:
+            return self.generate_embeddings(texts)
+        return self.compute_source_embeddings(texts)
+
+    @abstractmethod
+    def generate_embeddings(self, texts: Sequence[str], /) -> Embeddings:
+        """Embed *texts*, one vector each, in their order; shape (len(texts), ndims())."""

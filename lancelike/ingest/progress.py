@@ -1,0 +1,77 @@
+"""Progress of a write: a bar, a callback, or the caller's own tqdm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from lancelike._optional import require
+from lancelike.ingest.batch import Batch
+from lancelike.types import JSON, ProgressCallback
+
+
+def report_progress(batches: Iterable[Batch], progress: Any, total_rows: int | None = None) -> Iterator[Batch]:
+    """*batches*, reported as they are handed on to be written.
+
+    Args:
+        batches: Rows that are ready.
+        progress: None or False: nothing. True: a bar on stderr. A callable: called with `output_rows`, `output_bytes`,
+            `total_rows` (None until known), `elapsed_seconds`, `active_tasks`, `total_tasks` and `done`. An object with
+            `update`: a tqdm of the caller's, which stays open.
+        total_rows: How many rows there will be, if known.
+
+    Raises:
+        ImportError: *progress* is True and tqdm is not installed.
+        TypeError: *progress* is none of these.
+    """
+    if progress is None or progress is False:
+        return iter(batches)
+    if progress is True:
+        tqdm = require("tqdm.auto", extra="progress", needed_by="progress=True")
+        bar = tqdm.tqdm(total=total_rows, unit=" rows")
+        return _report(batches, _show_on(bar), total_rows, bar.close)
+    if hasattr(progress, "update"):
+        progress.total = total_rows if total_rows is not None else getattr(progress, "total", None)
+        return _report(batches, _show_on(progress), total_rows, lambda: None)
+    if callable(progress):
+        return _report(batches, progress, total_rows, lambda: None)
+    raise TypeError(f"progress is True, a callable or a tqdm, not {progress!r}")
+
+
+def _show_on(bar: Any) -> ProgressCallback:
+    shown = 0
+
+    def show(state: JSON) -> None:
+        nonlocal shown
+        bar.update(state["output_rows"] - shown)
+        shown = state["output_rows"]
+
+    return show
+
+
+def _report(
+    batches: Iterable[Batch], tell: ProgressCallback, total_rows: int | None, close: Callable[[], object]
+) -> Iterator[Batch]:
+    started = time.monotonic()
+    rows = size = 0
+
+    def state(*, done: bool) -> JSON:
+        return {
+            "output_rows": rows,
+            "output_bytes": size,
+            "total_rows": rows if done else total_rows,
+            "elapsed_seconds": time.monotonic() - started,
+            "active_tasks": 0 if done else 1,
+            "total_tasks": 1,
+            "done": done,
+        }
+
+    try:
+        for batch in batches:
+            rows, size = rows + len(batch), size + batch.data.nbytes
+            tell(state(done=False))
+            yield batch
+        tell(state(done=True))
+    finally:
+        close()

@@ -1,0 +1,303 @@
+"""Everything that `add` takes, as one stream of numbered Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lancelike.errors import BadDataError, shorten
+from lancelike.ingest.batch import Batch
+from lancelike.ingest.values import to_array
+from lancelike.schema.arrow import model_to_row
+from lancelike.schema.model import LanceModel
+from lancelike.types import Rows
+
+CHUNK_ROWS = 10_000
+"""Rows converted at a time: enough to work by columns, few enough to stay small."""
+
+MOST_ROWS = 16_384
+"""Rows in one batch; larger ones are sliced, so that what is computed beside them stays small."""
+
+NO_SCHEMA = "Cannot create table from empty list without a schema"
+TAKEN = (
+    "rows are a list of dicts or of LanceModels, a pandas or polars frame, Arrow data, a Lance or Hugging Face "
+    "dataset, or an iterator of these"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Rows, not yet read.
+
+    Attributes:
+        schema: The columns that the rows have, as far as the first of them tell.
+        batches: The rows, once.
+        num_rows: How many, where that is known before reading.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[Batch]
+    num_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stream:
+    """Record batches from one object, with the schema if the object says it."""
+
+    schema: pa.Schema | None
+    batches: Iterator[pa.RecordBatch]
+    num_rows: int | None = None
+
+
+def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
+    """*data* as a stream of batches, pulled as they are asked for.
+
+    Args:
+        data: What `Table.add` takes.
+        schema: The table's schema, so that Python values become its types; None infers types.
+
+    Raises:
+        BadDataError: *data* is one row instead of many, or nothing that holds rows; and, while the batches are
+            pulled, a row that can't be converted.
+    """
+    if isinstance(data, Source):
+        return data
+    stream = _open(data, schema)
+    if stream.schema is not None:
+        return Source(stream.schema, _number(stream.batches), stream.num_rows)
+    first = next(stream.batches, None)
+    if first is None and schema is None:
+        raise BadDataError(NO_SCHEMA)
+    if first is None:
+        return Source(schema, iter(()), 0)
+    return Source(first.schema, _number(chain([first], stream.batches)), stream.num_rows)
+
+
+def _number(batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
+    start = 0
+    for data in batches:
+        for offset in range(0, data.num_rows, MOST_ROWS):
+            part = data.slice(offset, MOST_ROWS)
+            yield Batch(part, range(start, start + part.num_rows))
+            start += part.num_rows
+
+
+def _open(data: Any, schema: pa.Schema | None) -> _Stream:
+    _refuse_one_row(data)
+    if isinstance(data, pa.RecordBatch):
+        return _Stream(data.schema, iter([data]), data.num_rows)
+    if isinstance(data, pa.Table):
+        return _Stream(data.schema, iter(data.to_batches()), data.num_rows)
+    if isinstance(data, pa.RecordBatchReader):
+        return _Stream(data.schema, iter(data))
+    library = type(data).__module__.partition(".")[0]
+    for owner, attribute, read in _BY_LIBRARY:
+        if library == owner and hasattr(data, attribute):
+            return read(data, schema)
+    for attribute, reader in _BY_PROTOCOL:
+        if hasattr(data, attribute):
+            opened = reader(data)
+            return _Stream(opened.schema, iter(opened))
+    if isinstance(data, list | tuple):
+        return _read_list(data, schema)
+    if isinstance(data, Iterable) and not isinstance(data, str | bytes | bytearray | np.ndarray):
+        return _Stream(None, _read_items(iter(data), schema))
+    raise BadDataError(f"{shorten(data)} holds no rows", value=data, hint=TAKEN)
+
+
+def _refuse_one_row(data: Any) -> None:
+    if isinstance(data, LanceModel):
+        raise BadDataError("Cannot add a single LanceModel to a table. Use a list.")
+    if isinstance(data, Mapping) and not hasattr(data, "with_format"):  # a DatasetDict is a mapping too
+        raise BadDataError("Cannot create or add rows from a single dictionary. Use a list of dictionaries instead.")
+
+
+# -- frames and datasets of other libraries, known by their module so that none is imported ---------------------------
+
+
+def _read_pandas(frame: Any, schema: pa.Schema | None) -> _Stream:
+    names = [str(name) for name in frame.columns]
+    _refuse_twins(names)
+    fields = _fields(schema)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(frame), CHUNK_ROWS):
+            part = frame.iloc[start : start + CHUNK_ROWS]
+            arrays = [_series_to_array(part.iloc[:, i], name, fields.get(name), start) for i, name in enumerate(names)]
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+    return _in_memory(batches(), len(frame), schema, names)
+
+
+def _series_to_array(series: Any, name: str, field: pa.Field | None, first_row: int) -> pa.Array:
+    if series.dtype != object:
+        array = pa.array(series, from_pandas=True)
+        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    values = series.tolist()
+    missing = series.isna().to_numpy()
+    if missing.any():
+        values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
+    return to_array(values, name, field, first_row)
+
+
+def _read_lazy_polars(frame: Any, schema: pa.Schema | None) -> _Stream:
+    frames = frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True)
+    return _Stream(None, _read_items(iter(frames), schema))
+
+
+def _read_hugging_face(dataset: Any, schema: pa.Schema | None) -> _Stream:
+    tables = dataset.with_format("arrow").iter(CHUNK_ROWS)
+    batches = (batch.replace_schema_metadata(None) for table in tables for batch in table.to_batches())
+    return _Stream(None, batches, getattr(dataset, "num_rows", None))
+
+
+def _read_splits(splits: Any, schema: pa.Schema | None) -> _Stream:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for split, dataset in splits.items():
+            for batch in _read_hugging_face(dataset, schema).batches:
+                yield batch.append_column("split", pa.array([str(split)] * batch.num_rows, pa.string()))
+
+    counts: list[Any] = [getattr(dataset, "num_rows", None) for dataset in splits.values()]
+    return _Stream(None, batches(), None if None in counts else sum(counts))
+
+
+_BY_LIBRARY: tuple[tuple[str, str, Callable[[Any, pa.Schema | None], _Stream]], ...] = (
+    ("pandas", "iloc", _read_pandas),
+    ("polars", "collect_batches", _read_lazy_polars),
+    ("datasets", "keys", _read_splits),
+    ("datasets", "with_format", _read_hugging_face),
+)
+
+_BY_PROTOCOL: tuple[tuple[str, Callable[[Any], pa.RecordBatchReader]], ...] = (
+    ("scanner", lambda dataset: dataset.scanner().to_reader()),
+    ("to_reader", lambda scanner: scanner.to_reader()),
+    ("__arrow_c_stream__", pa.RecordBatchReader.from_stream),
+    ("__arrow_c_array__", lambda array: pa.record_batch(array).to_reader()),
+)
+
+
+# -- Python rows, and lists and iterators of anything ----------------------------------------------------------------
+
+
+def _read_list(data: Sequence[Any], schema: pa.Schema | None) -> _Stream:
+    if not all(isinstance(item, Mapping | LanceModel) for item in data):
+        return _Stream(None, _read_items(iter(data), schema))
+    if data and schema is None and isinstance(data[0], LanceModel):
+        schema = type(data[0]).to_arrow_schema()
+    if not data:
+        return _Stream(schema, iter(()), 0)
+    chunks = (data[start : start + CHUNK_ROWS] for start in range(0, len(data), CHUNK_ROWS))
+    return _in_memory(_convert_chunks(chunks, schema), len(data), schema, _names(data))
+
+
+def _in_memory(
+    batches: Iterator[pa.RecordBatch], num_rows: int, schema: pa.Schema | None, names: Sequence[str]
+) -> _Stream:
+    """Rows that are all at hand: without a schema their types are settled over all of them, not the first few."""
+    if schema is not None:
+        known = pa.schema([schema.field(name) for name in names if name in schema.names])
+        return _Stream(known if len(known) == len(names) else None, batches, num_rows)
+    converted = list(batches)
+    if not converted:
+        return _Stream(None, iter(()), 0)
+    unified = unify([batch.schema for batch in converted])
+    return _Stream(unified, iter(converted), num_rows)
+
+
+def unify(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """One schema for batches that differ, with the widest type of each column.
+
+    Raises:
+        BadDataError: A column has types that go together in no way.
+    """
+    try:
+        return pa.unify_schemas(list(schemas), promote_options="permissive")
+    except pa.ArrowException as error:
+        raise BadDataError(f"the rows differ in type: {error}", hint="give the table a schema") from error
+
+
+def _read_items(items: Iterator[Any], schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    """Batches of whatever *items* are; rows that follow each other are converted together."""
+    rows: list[Any] = []
+    start = 0
+    for item in items:
+        if isinstance(item, Mapping | LanceModel):
+            rows.append(item)
+            if len(rows) < CHUNK_ROWS:
+                continue
+        if rows:
+            yield rows_to_batch(rows, schema, start)
+            start, rows = start + len(rows), []
+        if not isinstance(item, Mapping | LanceModel):
+            for batch in _read_item(item, schema, start):
+                yield batch
+                start += batch.num_rows
+    if rows:
+        yield rows_to_batch(rows, schema, start)
+
+
+def _read_item(item: Any, schema: pa.Schema | None, first_row: int) -> Iterator[pa.RecordBatch]:
+    """Batches of *item*, whose rows are numbered from *first_row* in errors."""
+    try:
+        yield from _open(item, schema).batches
+    except BadDataError as error:
+        raise BadDataError(
+            error.problem,
+            row=first_row + (error.row or 0),
+            column=error.column,
+            value=error.value,
+            hint=error.hint,
+        ) from error
+
+
+def _convert_chunks(chunks: Iterable[Sequence[Any]], schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for rows in chunks:
+        yield rows_to_batch(rows, schema, start)
+        start += len(rows)
+
+
+def rows_to_batch(rows: Sequence[Any], schema: pa.Schema | None, first_row: int) -> pa.RecordBatch:
+    """Dicts or models as one record batch, with a column for every key that one of them has.
+
+    Args:
+        rows: At least one.
+        schema: The table's schema, for the types of the columns it has.
+        first_row: Position of the first row in the caller's data.
+    """
+    fields = _fields(schema)
+    dicts = [_to_dict(row) for row in rows]
+    names = _names(dicts)
+    arrays = [to_array([row.get(name) for row in dicts], name, fields.get(name), first_row) for name in names]
+    if not names:
+        return pa.RecordBatch.from_struct_array(pa.array(dicts, pa.struct([])))
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _to_dict(row: Any) -> Any:
+    return model_to_row(row) if isinstance(row, LanceModel) else row
+
+
+def _names(rows: Sequence[Any]) -> list[str]:
+    """Keys of *rows*, in order of first appearance; models are all like the first."""
+    dicts = (_to_dict(row) for row in rows[:1]) if isinstance(rows[0], LanceModel) else rows
+    names = list(dict.fromkeys(chain.from_iterable(dicts)))
+    for name in names:
+        if not isinstance(name, str):
+            raise BadDataError(f"{name!r} can't name a column", value=name, hint="use text for the keys of a row")
+    return names
+
+
+def _fields(schema: pa.Schema | None) -> dict[str, pa.Field]:
+    return {} if schema is None else {field.name: field for field in schema}
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twins = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twins:
+        raise BadDataError("there are two columns of this name", column=twins[0], hint="rename one of them")

@@ -1,0 +1,52 @@
+"""Updates that keep vectors in step with their sources, in the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lancelike.ingest.embed import EmbedInputs, due_bindings, embed_inputs, embed_rows
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.types import UpdateResult
+
+if TYPE_CHECKING:
+    from lancelike.storage.dataset import Dataset
+
+
+def update_rows(
+    dataset: Dataset,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    values_sql: Mapping[str, str],
+    where: str | None = None,
+    *,
+    embed: EmbedInputs = embed_inputs,
+) -> UpdateResult:
+    """Change columns of the rows that match, and the vectors that are made from them.
+
+    Args:
+        dataset: The table.
+        bindings: Its bindings. A vector column that *values_sql* sets itself is not made from its source.
+        values_sql: SQL expression by column, over the rows' old values.
+        where: SQL filter; None means every row.
+        embed: Turns distinct inputs into vectors.
+
+    Raises:
+        EmbeddingError: A function failed; nothing is changed.
+    """
+    columns = dict(values_sql)
+    touched = {_top_level(column) for column in columns}
+    if not due_bindings(bindings, touched):
+        rows, version = dataset.update(columns, where)
+        return UpdateResult(rows_updated=rows, version=version)
+
+    def follow(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return embed_rows(batch, bindings, touched, embed)
+
+    rows, version = dataset.rewrite_rows(where, columns, follow)
+    return UpdateResult(rows_updated=rows, version=version)
+
+
+def _top_level(column: str) -> str:
+    return column.strip("`").partition(".")[0]

@@ -1,0 +1,83 @@
+"""LanceDB's older spellings, turned into today's, with a warning that says what to write."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from lancelike.index import HnswFlat, HnswPq, HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
+
+_METRICS = {"l2", "cosine", "dot", "hamming", "euclidean"}
+_CONFIGS: dict[str, Any] = {
+    "IVF_FLAT": IvfFlat,
+    "IVF_SQ": IvfSq,
+    "IVF_PQ": IvfPq,
+    "IVF_RQ": IvfRq,
+    "IVF_HNSW_PQ": HnswPq,
+    "IVF_HNSW_SQ": HnswSq,
+    "IVF_HNSW_FLAT": HnswFlat,
+}
+_SETTINGS = {
+    "num_partitions",
+    "num_sub_vectors",
+    "num_bits",
+    "max_iterations",
+    "sample_rate",
+    "m",
+    "ef_construction",
+    "target_partition_size",
+    "accelerator",
+}
+_OPTIONS = {"replace", "name", "train", "wait_timeout", "progress"}
+_LEGACY = _SETTINGS | {"metric", "index_type", "vector_column_name", "index_cache_size"}
+
+
+def warn_deprecated(old: str, new: str) -> None:
+    """Warn, at the caller's caller, that *old* is now written *new*."""
+    warnings.warn(f"{old} is deprecated; write {new}", DeprecationWarning, stacklevel=3)
+
+
+def index_arguments(column: str | None, config: Any, arguments: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+    """Column, config and options of a `create_index` call, in today's or the older form.
+
+    The older form is known by its keywords, or by a metric where the column stands today.
+
+    Raises:
+        TypeError: A keyword belongs to neither form, or both are mixed.
+        ValueError: No index type, or no metric, of that name.
+    """
+    unknown = set(arguments) - _OPTIONS - _LEGACY
+    if unknown:
+        raise TypeError(f"create_index() got unexpected keywords {', '.join(sorted(unknown))}")
+    options = {key: value for key, value in arguments.items() if key in _OPTIONS}
+    old = {key: value for key, value in arguments.items() if key in _LEGACY}
+    if not old and (column is None or column.lower() not in _METRICS):
+        return column or "vector", config, options
+    if config is not None:
+        raise TypeError(f"config= can't be mixed with the older keywords {', '.join(sorted(old))}; put them in config")
+    if column is not None and column.lower() in _METRICS:
+        old.setdefault("metric", column)
+        column = None
+    column = column or old.pop("vector_column_name", "vector")
+    return column, _config(old), options
+
+
+def _config(old: dict[str, Any]) -> Any:
+    kind = str(old.pop("index_type", "IVF_PQ")).upper()
+    if kind not in _CONFIGS:
+        raise ValueError(f"no vector index type {kind!r}; there are {', '.join(_CONFIGS)}")
+    metric = str(old.pop("metric", "l2")).lower()
+    if metric not in _METRICS:
+        raise ValueError(f"no distance type {metric!r}; there are l2, cosine, dot, hamming")
+    cls = _CONFIGS[kind]
+    known = {field.name for field in fields(cls)}
+    settings = {key: value for key, value in old.items() if key in known and value is not None}
+    config = cls(distance_type="l2" if metric == "euclidean" else metric, **settings)
+    warnings.warn(
+        f"create_index with keywords is deprecated; write create_index(column, config={config!r})",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    return config

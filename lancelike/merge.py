@@ -1,0 +1,82 @@
+"""The builder behind `Table.merge_insert`: clauses first, rows last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Self
+
+from lancelike.embeddings import EmbeddingFunctionConfig
+from lancelike.errors import QueryError
+from lancelike.ingest import MergeClauses, merge_rows
+from lancelike.storage import Dataset
+from lancelike.types import MergeResult, OnBadVectors, Rows
+
+__all__ = ["LanceMergeInsertBuilder"]
+
+
+class LanceMergeInsertBuilder:
+    """Says what a merge does with rows on either side, then does it with `execute`.
+
+    Rows match when the key columns are equal. A clause that isn't called does nothing with its rows.
+    """
+
+    def __init__(self, dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], on: Sequence[str]) -> None:
+        if not on:
+            raise QueryError("merge_insert needs at least one key column")
+        self._dataset, self._bindings = dataset, bindings
+        self._clauses = MergeClauses(on=tuple(on))
+
+    def _with(self, **changes: Any) -> Self:
+        self._clauses = replace(self._clauses, **changes)
+        return self
+
+    def when_matched_update_all(self, *, where: str | None = None) -> Self:
+        """Give matched rows the new values; columns left out of the data keep theirs.
+
+        Args:
+            where: SQL condition over the new row's columns, as `source.x`, and the old one's, as `target.x`.
+        """
+        return self._with(when_matched_update_all=True, when_matched_where=where)
+
+    def when_not_matched_insert_all(self) -> Self:
+        """Insert new rows that match none in the table."""
+        return self._with(when_not_matched_insert_all=True)
+
+    def when_not_matched_by_source_delete(self, condition: str | None = None) -> Self:
+        """Delete the table's rows that match no new one, all of them or those that meet the SQL *condition*."""
+        return self._with(when_not_matched_by_source_delete=True, by_source_condition=condition)
+
+    def use_index(self, use_index: bool) -> Self:
+        """Whether a scalar index on the key finds the matches (the default), or a scan of the table."""
+        return self._with(use_index=use_index)
+
+    def execute(
+        self,
+        new_data: Rows,
+        on_bad_vectors: OnBadVectors = "error",
+        fill_value: float = 0.0,
+        timeout: timedelta | None = None,
+    ) -> MergeResult:
+        """Embed *new_data* as `Table.add` does, and merge it in one commit.
+
+        Args:
+            new_data: Rows with the key columns, each key once.
+            on_bad_vectors: As in `Table.add`.
+            fill_value: As in `Table.add`.
+            timeout: Longest time for the merge.
+
+        Raises:
+            BadDataError: A row doesn't fit the schema, or a key is there twice; nothing is changed.
+            EmbeddingError: A function failed; nothing is changed.
+        """
+        return merge_rows(
+            self._dataset,
+            self._bindings,
+            self._clauses,
+            new_data,
+            on_bad_vectors=on_bad_vectors,
+            fill_value=fill_value,
+            timeout_s=None if timeout is None else timeout.total_seconds(),
+        )

@@ -1,0 +1,311 @@
+"""Queries built step by step, and run through whatever `SearchRunner` they are given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, get_args
+
+import pyarrow as pa
+
+from lancelike.errors import QueryError
+from lancelike.query import results
+from lancelike.query.predicates import all_of
+from lancelike.query.query import ColumnOrdering, Query
+from lancelike.types import DistanceType
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+
+class SqlExpression(Protocol):
+    """Anything that can say itself in SQL."""
+
+    def to_sql(self) -> str:
+        """The expression as SQL text."""
+
+
+Expression: TypeAlias = str | SqlExpression
+
+
+class SearchRunner(Protocol):
+    """Runs queries against one table."""
+
+    def table(self, query: Query, timeout_s: float | None = None) -> pa.Table:
+        """Every row that answers *query*."""
+
+    def batches(
+        self, query: Query, batch_size: int | None = None, timeout_s: float | None = None
+    ) -> pa.RecordBatchReader:
+        """The same rows, at most *batch_size* at a time."""
+
+    def explain(self, query: Query, verbose: bool = False) -> str:
+        """The plan that would answer *query*."""
+
+    def analyze(self, query: Query) -> str:
+        """The plan with what each of its steps cost in a run."""
+
+    def output_schema(self, query: Query) -> pa.Schema:
+        """The schema that the rows will have."""
+
+
+class QueryBuilder:
+    """A query and the methods that refine it.
+
+    Each method replaces the builder's own immutable `Query` and returns the builder, so that a call whose result is
+    dropped, as in `q.where("price < 10")`, still counts. `to_query_object` gives the value; no later call changes it.
+    """
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._query!r})"
+
+    def _with(self, **changes: Any) -> Self:
+        self._query = replace(self._query, **changes)
+        return self
+
+    def to_query_object(self) -> Query:
+        """What has been asked so far."""
+        return self._query
+
+    def where(self, where: Expression | None, prefilter: bool = True) -> Self:
+        """Keep the rows where *where* is true; several filters must all hold.
+
+        Args:
+            where: A SQL condition, or an object whose `to_sql` gives one; None adds nothing.
+            prefilter: True: rows are filtered before the nearest are chosen, so a full `limit` of them come back if
+                there are so many. False: the nearest are chosen first and then filtered, so fewer may be left. The
+                last call decides for all filters.
+        """
+        if where is None:
+            return self
+        return self._with(filter=all_of([self._query.filter, _sql(where)]), postfilter=not prefilter)
+
+    def select(self, columns: Sequence[str] | Mapping[str, Expression] | None) -> Self:
+        """Return only these columns, and `_distance` where there is one.
+
+        Args:
+            columns: Names in the order wanted, or output names with the SQL that makes each. None or nothing in it:
+                every column.
+
+        Raises:
+            QueryError: *columns* is neither.
+        """
+        if isinstance(columns, Mapping):
+            return self._with(columns={name: _sql(expression) for name, expression in columns.items()} or None)
+        if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
+            raise QueryError(f"columns must be a list or a dictionary, got {columns!r}")
+        return self._with(columns=list(columns or ()) or None)
+
+    def limit(self, limit: int | None) -> Self:
+        """Return at most *limit* rows; None or a number below 1: all of them."""
+        return self._with(limit=limit if limit and limit > 0 else None)
+
+    def offset(self, offset: int | None) -> Self:
+        """Leave out the first *offset* rows, of each query when there are several; None or a number below 1: none."""
+        return self._with(offset=max(0, offset or 0))
+
+    def with_row_id(self, with_row_id: bool = True) -> Self:
+        """Return the rows' ids too, as `_rowid`."""
+        return self._with(with_row_id=with_row_id)
+
+    def with_row_address(self, with_row_address: bool = True) -> Self:
+        """Return the rows' addresses too, as `_rowaddr`: the fragment's id in the upper 32 bits, then the offset."""
+        return self._with(with_row_address=with_row_address)
+
+    def fragment_ids(self, fragment_ids: Iterable[int] | None) -> Self:
+        """Look only at the fragments with these ids; None: at all."""
+        return self._with(fragments=None if fragment_ids is None else tuple(fragment_ids))
+
+    def with_fragments(self, fragments: Iterable[Any] | None) -> Self:
+        """Look only at these fragments, given as Lance's objects or their ids; None: at all."""
+        if fragments is None:
+            return self.fragment_ids(None)
+        return self.fragment_ids(getattr(fragment, "fragment_id", fragment) for fragment in fragments)
+
+    def order_by(self, ordering: Iterable[ColumnOrdering | Mapping[str, Any]] | None) -> Self:
+        """Sort the rows by these columns, the first of them first; None: the order they come in.
+
+        A vector search still returns the nearest rows, but in this order.
+        """
+        keys = tuple(ColumnOrdering.model_validate(key) for key in ordering or ())
+        return self._with(order_by=keys or None)
+
+
+class VectorQueryBuilder(QueryBuilder):
+    """What only a search by vector can be told."""
+
+    def limit(self, limit: int | None) -> Self:
+        """Return the *limit* nearest rows, 10 when this isn't called; of each query when there are several.
+
+        Raises:
+            QueryError: *limit* is None or below 1: a search by vector ranks, it does not list the table.
+        """
+        if not limit or limit < 1:
+            raise QueryError(f"Limit is required for ANN/KNN queries; got {limit!r}, give a number from 1")
+        return self._with(limit=limit)
+
+    def distance_type(self, distance_type: str) -> Self:
+        """Rank by `l2` (squared Euclidean), `cosine`, `dot` or `hamming`.
+
+        The default is the index's, or l2 without one. Another than the index's is computed exactly, without the index.
+
+        Raises:
+            QueryError: There is no such distance.
+        """
+        name = str(distance_type).lower()
+        if name not in get_args(DistanceType):
+            raise QueryError(
+                f"Invalid distance type {distance_type!r}.  Must be one of {', '.join(get_args(DistanceType))}"
+            )
+        return self._with(distance_type=name)
+
+    metric = distance_type
+
+    def nprobes(self, nprobes: int) -> Self:
+        """Scan *nprobes* IVF partitions per query, 20 by default: more raise recall, and latency with it."""
+        _at_least_one("nprobes", nprobes)
+        return self._with(minimum_nprobes=nprobes, maximum_nprobes=nprobes)
+
+    def minimum_nprobes(self, minimum_nprobes: int) -> Self:
+        """Scan at least so many IVF partitions per query."""
+        _at_least_one("minimum_nprobes", minimum_nprobes)
+        if self._query.maximum_nprobes and minimum_nprobes > self._query.maximum_nprobes:
+            raise QueryError(
+                "minimum_nprobes must be less than or equal to maximum_nprobes: "
+                f"{minimum_nprobes} > {self._query.maximum_nprobes}"
+            )
+        return self._with(minimum_nprobes=minimum_nprobes)
+
+    def maximum_nprobes(self, maximum_nprobes: int) -> Self:
+        """Go on to at most so many IVF partitions while a filter leaves fewer than `limit` rows; 0: no bound."""
+        if maximum_nprobes < 0:
+            raise QueryError(f"maximum_nprobes must not be negative, got {maximum_nprobes}")
+        if maximum_nprobes and maximum_nprobes < (self._query.minimum_nprobes or 0):
+            raise QueryError(
+                "maximum_nprobes must be greater than or equal to minimum_nprobes: "
+                f"{maximum_nprobes} < {self._query.minimum_nprobes}"
+            )
+        return self._with(maximum_nprobes=maximum_nprobes)
+
+    def refine_factor(self, refine_factor: int) -> Self:
+        """Read *refine_factor* x `limit` candidates' own vectors and rank them by exact distance."""
+        _at_least_one("refine_factor", refine_factor)
+        return self._with(refine_factor=refine_factor)
+
+    def ef(self, ef: int) -> Self:
+        """Keep *ef* candidates while walking an HNSW graph, 1.5 x `limit` by default: more raise recall."""
+        _at_least_one("ef", ef)
+        return self._with(ef=ef)
+
+    def distance_range(self, lower_bound: float | None = None, upper_bound: float | None = None) -> Self:
+        """Keep rows whose distance is at least *lower_bound* and below *upper_bound*; None: no bound there."""
+        return self._with(lower_bound=lower_bound, upper_bound=upper_bound)
+
+    def bypass_vector_index(self) -> Self:
+        """Compare with every vector: slower, and exact."""
+        return self._with(bypass_vector_index=True)
+
+    def fast_search(self) -> Self:
+        """Search only rows that the index covers; rows newer than it are left out."""
+        return self._with(fast_search=True)
+
+
+class LanceQueryBuilder(QueryBuilder):
+    """A query that runs when one of its `to_` methods is called, each time anew."""
+
+    def __init__(self, runner: SearchRunner, query: Query) -> None:
+        super().__init__(query)
+        self._runner = runner
+
+    def to_arrow(self, *, timeout: timedelta | None = None) -> pa.Table:
+        """The rows as one Arrow table.
+
+        Args:
+            timeout: The longest to wait, for embedding the query and for the scan together.
+
+        Raises:
+            QueryError: The query does not fit the table.
+            ColumnNotFoundError: It names a column that the table doesn't have.
+            EmbeddingError: What was asked could not be embedded.
+            QueryTimeoutError: It took longer than *timeout*.
+        """
+        return self._runner.table(self._query, _seconds(timeout))
+
+    def to_batches(self, /, batch_size: int | None = None, *, timeout: timedelta | None = None) -> pa.RecordBatchReader:
+        """The rows as they are read, at most *batch_size* at a time; errors are those of `to_arrow`."""
+        if batch_size is not None:
+            _at_least_one("batch_size", batch_size)
+        return self._runner.batches(self._query, batch_size, _seconds(timeout))
+
+    def to_list(self, *, timeout: timedelta | None = None) -> list[dict[str, Any]]:
+        """The rows as dicts; errors are those of `to_arrow`."""
+        rows: list[dict[str, Any]] = self.to_arrow(timeout=timeout).to_pylist()
+        return rows
+
+    def to_pydantic(self, model: type[results.ModelT], *, timeout: timedelta | None = None) -> list[results.ModelT]:
+        """The rows as instances of *model*, without `_distance` and other columns that it doesn't declare.
+
+        Raises:
+            pydantic.ValidationError: A column that *model* requires wasn't selected.
+        """
+        return results.to_models(self.to_arrow(timeout=timeout), model)
+
+    def to_pandas(
+        self, flatten: bool | int | None = None, *, timeout: timedelta | None = None, **options: Any
+    ) -> pd.DataFrame:
+        """The rows as a pandas data frame.
+
+        Args:
+            flatten: True makes every nested field a column `outer.inner`, a number so many levels of them.
+            timeout: As in `to_arrow`.
+            options: For `pyarrow.Table.to_pandas`.
+        """
+        return results.to_pandas(self.to_arrow(timeout=timeout), flatten, **options)
+
+    def to_df(self) -> pd.DataFrame:
+        """The rows as a pandas data frame; an old name of `to_pandas`."""
+        warnings.warn("to_df is deprecated, use to_pandas", DeprecationWarning, stacklevel=2)
+        return self.to_pandas()
+
+    def to_polars(self, *, timeout: timedelta | None = None) -> pl.DataFrame:
+        """The rows as a polars data frame."""
+        return results.to_polars(self.to_arrow(timeout=timeout))
+
+    def explain_plan(self, verbose: bool | None = False) -> str:
+        """The plan that would run; nothing is embedded or read."""
+        return self._runner.explain(self._query, bool(verbose))
+
+    def analyze_plan(self) -> str:
+        """The plan with rows, bytes and time of each step; runs the query."""
+        return self._runner.analyze(self._query)
+
+    def output_schema(self) -> pa.Schema:
+        """The schema that the rows will have; nothing is embedded or read."""
+        return self._runner.output_schema(self._query)
+
+
+class LanceVectorQueryBuilder(LanceQueryBuilder, VectorQueryBuilder):
+    """A search for the rows whose vectors are nearest."""
+
+
+class LanceEmptyQueryBuilder(LanceQueryBuilder):
+    """A scan: every row that passes the filter, in the table's order."""
+
+
+def _sql(expression: Expression) -> str:
+    return expression if isinstance(expression, str) else expression.to_sql()
+
+
+def _seconds(timeout: timedelta | None) -> float | None:
+    return None if timeout is None else timeout.total_seconds()
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise QueryError(f"{name} must be greater than 0, got {value}")

@@ -1,0 +1,160 @@
+"""From a resolved query to the arguments of one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.errors import QueryError
+from lancelike.query.query import ColumnOrdering, Projection, Query
+from lancelike.types import DistanceType
+
+DEFAULT_LIMIT = 10
+DEFAULT_NPROBES = 20
+DISTANCE = "_distance"
+QUERY_INDEX = "query_index"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # nearest holds an array
+class Scan:
+    """Arguments of one scan, in the words of Lance's scanner; None leaves an argument at its default."""
+
+    columns: Sequence[str] | Mapping[str, str] | None = None
+    filter: str | None = None
+    limit: int | None = None
+    offset: int | None = None
+    prefilter: bool = False
+    nearest: dict[str, Any] | None = None
+    with_row_id: bool = False
+    with_row_address: bool = False
+    fast_search: bool = False
+    order_by: tuple[ColumnOrdering, ...] | None = None
+    batch_size: int | None = None
+    fragments: tuple[int, ...] | None = None
+    """Ids of the fragments to read; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorColumn:
+    """A column that holds vectors."""
+
+    name: str
+    """Dotted when nested."""
+    ndims: int
+    value_type: pa.DataType
+    multivector: bool = False
+    """Whether a row holds a list of vectors."""
+
+
+def plan_scan(query: Query, column: VectorColumn | None = None, metric: DistanceType | None = None) -> Scan:
+    """The scan that answers *query*.
+
+    Args:
+        query: Its content, if it had any, has become a vector.
+        column: The vector column to search; None for a plain scan.
+        metric: The distance to rank by; None leaves it to Lance, which takes hamming for bytes and l2 for the rest.
+
+    Raises:
+        QueryError: The query's vector and *column* don't fit together.
+    """
+    if query.vector is None or column is None:
+        return _plan_rows(query)
+    nearest = {"q": query_vector(query.vector, column), **_nearest(query, column, metric)}
+    return _plan_nearest(query, nearest, batch=is_batch(query, column))
+
+
+def is_batch(query: Query, column: VectorColumn) -> bool:
+    """Whether *query* asks several questions at once; the rows of a multivector column take a 2-D array as one."""
+    return query.vector is not None and query.vector.ndim == 2 and not column.multivector
+
+
+def _plan_rows(query: Query) -> Scan:
+    return Scan(
+        columns=query.columns or None,
+        filter=query.filter,
+        limit=query.limit,
+        offset=query.offset or None,
+        prefilter=True,
+        # Lance fetches columns that it doesn't sort by through the row id
+        with_row_id=query.with_row_id or query.order_by is not None,
+        with_row_address=query.with_row_address,
+        order_by=query.order_by,
+        fragments=query.fragments,
+        fast_search=query.fast_search,
+    )
+
+
+def _plan_nearest(query: Query, nearest: dict[str, Any], *, batch: bool) -> Scan:
+    # of several queries each has its own offset, which Lance's single one can't say
+    paged = query.offset > 0 and not batch
+    return Scan(
+        columns=_with_distance(query.columns),
+        filter=query.filter,
+        limit=nearest["k"] - query.offset if paged else None,
+        offset=query.offset if paged else None,
+        prefilter=not query.postfilter,
+        nearest=nearest,
+        with_row_id=query.with_row_id,
+        with_row_address=query.with_row_address,
+        fast_search=query.fast_search,
+        order_by=query.order_by,
+        fragments=query.fragments,
+    )
+
+
+def _with_distance(columns: Projection | None) -> Projection | None:
+    """*columns* with the distance named: Lance warns on stderr whenever it adds it unasked."""
+    if not columns or DISTANCE in columns:
+        return columns or None
+    if isinstance(columns, Mapping):
+        return {**columns, DISTANCE: DISTANCE}
+    return [*columns, DISTANCE]
+
+
+def _nearest(query: Query, column: VectorColumn, metric: DistanceType | None) -> dict[str, Any]:
+    minimum, maximum = _probes(query)
+    bounded = query.lower_bound is not None or query.upper_bound is not None
+    arguments = {
+        "column": column.name,
+        "k": (query.limit or DEFAULT_LIMIT) + query.offset,
+        "metric": metric,
+        "minimum_nprobes": minimum,
+        "maximum_nprobes": maximum,
+        "refine_factor": query.refine_factor,
+        "ef": query.ef,
+        "use_index": not query.bypass_vector_index,
+        "distance_range": (query.lower_bound, query.upper_bound) if bounded else None,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _probes(query: Query) -> tuple[int, int | None]:
+    """Fewest and most IVF partitions to scan; a bound that isn't given makes way for the one that is."""
+    minimum, maximum = query.minimum_nprobes, query.maximum_nprobes
+    if minimum is None:
+        minimum = min(DEFAULT_NPROBES, maximum or DEFAULT_NPROBES)
+    if maximum is None:
+        maximum = max(DEFAULT_NPROBES, minimum)
+    return minimum, maximum or None
+
+
+def query_vector(vector: NDArray[Any], column: VectorColumn) -> Any:
+    """*vector* for *column*, in the form that pylance converts least: an Arrow array, or rows of shape (m, ndims).
+
+    Raises:
+        QueryError: Its length is not the column's, or the column holds bytes and *vector* something else.
+    """
+    if vector.shape[-1] != column.ndims:
+        raise QueryError(
+            f"column {column.name!r} holds vectors of {column.ndims} values; the query has {vector.shape[-1]}"
+        )
+    if pa.types.is_uint8(column.value_type) and not ((vector >= 0) & (vector <= 255) & (vector % 1 == 0)).all():
+        raise QueryError(f"column {column.name!r} holds bytes; the query has values that are no integers from 0 to 255")
+    dtype = np.float64 if pa.types.is_float64(column.value_type) else np.float32
+    vector = np.ascontiguousarray(vector, dtype=dtype)
+    return pa.array(vector) if vector.ndim == 1 else vector

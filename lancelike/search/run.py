@@ -1,0 +1,172 @@
+"""Running queries: content to vectors, a query to a scan, a scan to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.embeddings.batching import embed_queries, embed_query
+from lancelike.errors import EmbeddingTimeoutError, QueryError, QueryTimeoutError
+from lancelike.query.plan import QUERY_INDEX, Scan, VectorColumn, is_batch, plan_scan
+from lancelike.query.query import Query
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.search.deadline import Deadline
+from lancelike.search.target import facts_of, target_column, with_metric
+from lancelike.storage.dataset import Dataset
+
+ROW_ID = "_rowid"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """A scan, and what is left to do with its rows."""
+
+    scan: Scan
+    hides_row_id: bool = False
+    """The scan needed row ids, and nobody asked for them."""
+    skipped_per_query: int = 0
+
+    def finish(self, rows: pa.Table) -> pa.Table:
+        """The rows as they were asked for."""
+        if self.skipped_per_query:
+            rows = _skip_per_query(rows, self.skipped_per_query)
+        return rows.drop_columns([ROW_ID]) if self.hides_row_id else rows
+
+    def output_schema(self, scanned: pa.Schema) -> pa.Schema:
+        """The schema of the rows after `finish`, from that of the scan."""
+        return scanned.remove(scanned.get_field_index(ROW_ID)) if self.hides_row_id else scanned
+
+
+class Searcher:
+    """Runs queries against a table as it stands when each of them runs.
+
+    Args:
+        dataset: The table's data.
+        bindings: Its embedding functions, for queries that have content in place of a vector.
+    """
+
+    def __init__(self, dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig] = ()) -> None:
+        self._dataset = dataset
+        self._bindings = bindings
+
+    def table(self, query: Query, timeout_s: float | None = None) -> pa.Table:
+        """Every row that answers *query*; several queries make a first column `query_index`.
+
+        Raises:
+            QueryError: The query does not fit the table.
+            ColumnNotFoundError: It names a column that isn't there.
+            EmbeddingError: Its content could not be embedded.
+            QueryTimeoutError: There was no answer within *timeout_s*, embedding included.
+        """
+        deadline = Deadline(timeout_s)
+        return deadline.run(lambda: self._read(self._plan(self._embedded(query, deadline))))
+
+    def batches(
+        self, query: Query, batch_size: int | None = None, timeout_s: float | None = None
+    ) -> pa.RecordBatchReader:
+        """The rows of `table`, at most *batch_size* at a time; a scan's are read as they are asked for."""
+        deadline = Deadline(timeout_s)
+        plan = deadline.run(lambda: self._plan(self._embedded(query, deadline)))
+        if plan.scan.nearest is not None:  # the rows are few, and come from Lance all at once
+            return deadline.run(lambda: self._read(plan)).to_reader(batch_size)
+        reader = deadline.run(lambda: self._dataset.scan(replace(plan.scan, batch_size=batch_size)))
+        return _stream(reader, plan, deadline)
+
+    def explain(self, query: Query, verbose: bool = False) -> str:
+        """Lance's plan for *query*; content is not embedded for it."""
+        return self._dataset.explain(self._plan(self._with_zeros(query)).scan, verbose)
+
+    def analyze(self, query: Query) -> str:
+        """Lance's plan for *query* with the figures of a run."""
+        return self._dataset.analyze(self._plan(self._embedded(query, Deadline(None))).scan)
+
+    def output_schema(self, query: Query) -> pa.Schema:
+        """The schema of the rows that `table` returns; content is not embedded for it."""
+        plan = self._plan(self._with_zeros(query))
+        return plan.output_schema(self._dataset.output_schema(plan.scan))
+
+    def _plan(self, query: Query) -> SearchPlan:
+        """How *query*, content embedded, is answered: the one place where a way is chosen."""
+        if query.vector is None:
+            return SearchPlan(plan_scan(query), hides_row_id=_hides_row_id(query))
+        column = self._column(query)
+        query = with_metric(query, self._dataset, column)
+        scan = plan_scan(query, column, query.distance_type)
+        return SearchPlan(scan, skipped_per_query=query.offset if is_batch(query, column) else 0)
+
+    def _read(self, plan: SearchPlan) -> pa.Table:
+        return plan.finish(self._dataset.read(plan.scan))
+
+    def _column(self, query: Query) -> VectorColumn:
+        return target_column(query, facts_of(self._dataset), self._bindings)
+
+    def _embedded(self, query: Query, deadline: Deadline) -> Query:
+        """*query* with its content embedded by the function of the column that it searches."""
+        if query.content is None:
+            return query
+        column = self._column(query)
+        vector = _embed(self._function(column), query.content, column, deadline)
+        return replace(query, vector=vector, content=None, vector_column=column.name)
+
+    def _with_zeros(self, query: Query) -> Query:
+        """*query* with zeros for what its content would become: plans don't depend on the values."""
+        if query.content is None:
+            return query
+        column = self._column(query)
+        shape = (len(query.content), column.ndims) if _is_several(query.content) else (column.ndims,)
+        return replace(query, vector=np.zeros(shape, np.float32), content=None, vector_column=column.name)
+
+    def _function(self, column: VectorColumn) -> Any:
+        for binding in self._bindings:
+            if binding.vector_column == column.name:
+                return binding.function
+        raise QueryError(f"column {column.name!r} has no registered embedding function; search it with a vector")
+
+
+def _embed(function: Any, content: Any, column: VectorColumn, deadline: Deadline) -> NDArray[Any]:
+    try:
+        if not _is_several(content):
+            return embed_query(function, content, timeout_s=deadline.remaining_s())
+        if column.multivector:
+            raise QueryError(f"column {column.name!r} holds several vectors a row; search it for one thing at a time")
+        return np.stack(embed_queries(function, list(content), timeout_s=deadline.remaining_s()))
+    except EmbeddingTimeoutError as error:
+        if deadline.timeout_s is None:
+            raise
+        raise QueryTimeoutError(deadline.timeout_s) from error
+
+
+def _is_several(content: Any) -> bool:
+    return isinstance(content, list | tuple)
+
+
+def _hides_row_id(query: Query) -> bool:
+    return query.order_by is not None and not query.with_row_id and ROW_ID not in (query.columns or ())
+
+
+def _skip_per_query(rows: pa.Table, skipped: int) -> pa.Table:
+    """*rows* without the first *skipped* of each query."""
+    query_index = rows[QUERY_INDEX].to_numpy()
+    order = np.argsort(query_index, kind="stable")
+    ordered = query_index[order]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return rows.filter(pa.array(rank >= skipped))
+
+
+def _stream(reader: pa.RecordBatchReader, plan: SearchPlan, deadline: Deadline) -> pa.RecordBatchReader:
+    if not plan.hides_row_id and deadline.timeout_s is None:
+        return reader
+    return pa.RecordBatchReader.from_batches(plan.output_schema(reader.schema), _finished(reader, plan, deadline))
+
+
+def _finished(reader: pa.RecordBatchReader, plan: SearchPlan, deadline: Deadline) -> Iterator[pa.RecordBatch]:
+    advance = partial(next, reader, None)
+    while (batch := deadline.run(advance)) is not None:
+        yield batch.drop_columns([ROW_ID]) if plan.hides_row_id else batch

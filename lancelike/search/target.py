@@ -1,0 +1,120 @@
+"""Where a query is aimed: the vector column that it searches, and the distance that it ranks by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+
+from lancelike.errors import ColumnNotFoundError, QueryError
+from lancelike.query.plan import VectorColumn
+from lancelike.query.query import Query
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.storage.dataset import Dataset
+from lancelike.storage.index import index_metric
+from lancelike.types import DistanceType
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What searches need to know about one version of a table, found out once."""
+
+    version: int
+    names: Sequence[str]
+    vector_columns: Mapping[str, VectorColumn]
+    metrics: dict[str, DistanceType | None] = field(default_factory=dict)
+    """Distance that each column's index measures, None without an index; filled as columns are searched."""
+
+
+_facts: WeakKeyDictionary[Dataset, TableFacts] = WeakKeyDictionary()
+
+
+def facts_of(dataset: Dataset) -> TableFacts:
+    """What is known about the version that *dataset* shows."""
+    facts, version = _facts.get(dataset), dataset.version
+    if facts is None or facts.version != version:
+        schema = dataset.schema
+        facts = TableFacts(version, schema.names, {column.name: column for column in vector_columns(schema)})
+        _facts[dataset] = facts
+    return facts
+
+
+def vector_columns(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[VectorColumn]:
+    """The columns that a vector search can read: fixed-size lists of floats or bytes, lists of these, in any struct."""
+    for column in fields:
+        name, kind = f"{prefix}{column.name}", column.type
+        if pa.types.is_struct(kind):
+            yield from vector_columns(kind, f"{name}.")
+            continue
+        multivector = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        kind = kind.value_type if multivector else kind
+        if pa.types.is_fixed_size_list(kind) and _is_searchable(kind.value_type):
+            yield VectorColumn(name, kind.list_size, kind.value_type, multivector)
+
+
+def _is_searchable(value_type: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(value_type) or pa.types.is_uint8(value_type))
+
+
+def target_column(query: Query, facts: TableFacts, bindings: Iterable[EmbeddingFunctionConfig]) -> VectorColumn:
+    """The column that *query* names, or the one that fits it.
+
+    Raises:
+        ColumnNotFoundError: It names a column that isn't there.
+        QueryError: It names one without vectors, or none or several fit.
+    """
+    columns = facts.vector_columns
+    if query.vector_column is not None:
+        return _named_column(query.vector_column, facts)
+    if not columns:
+        raise QueryError(
+            "There is no vector column in the data. Please specify the vector column name for vector search"
+        )
+    if query.vector is None:
+        bound = [binding.vector_column for binding in bindings]
+        return _only(columns, [name for name in bound if name in columns] or list(columns))
+    ndims = query.vector.shape[-1]
+    return _only(columns, [name for name, column in columns.items() if column.ndims == ndims], ndims)
+
+
+def _named_column(name: str, facts: TableFacts) -> VectorColumn:
+    if name in facts.vector_columns:
+        return facts.vector_columns[name]
+    if name in facts.names:
+        raise QueryError(f"column {name!r} holds no vectors; {_listing(facts.vector_columns)}")
+    raise ColumnNotFoundError(name, facts.names)
+
+
+def _only(columns: Mapping[str, VectorColumn], names: list[str], ndims: int | None = None) -> VectorColumn:
+    """The column of the one name in *names*."""
+    if len(names) == 1:
+        return columns[names[0]]
+    if names:
+        raise QueryError(
+            "Schema has more than one vector column. Please specify the vector column name for vector search. "
+            f"Candidates: {names}"
+        )
+    raise QueryError(f"the query has {ndims} values, which fits no vector column; {_listing(columns)}")
+
+
+def _listing(columns: Mapping[str, VectorColumn]) -> str:
+    lengths = ", ".join(f"column {column.name!r} has {column.ndims} values a vector" for column in columns.values())
+    return lengths or "this table has no vector column"
+
+
+def with_metric(query: Query, dataset: Dataset, column: VectorColumn) -> Query:
+    """*query* with the distance to rank by: its own, else that of the column's index, else None for the default.
+
+    An index measures one distance; asked for another, the search goes past it rather than answer in the wrong one.
+    """
+    metrics = facts_of(dataset).metrics
+    if column.name not in metrics:
+        metrics[column.name] = index_metric(dataset, column.name)
+    indexed = metrics[column.name]
+    if query.distance_type is None:
+        return replace(query, distance_type=indexed) if indexed else query
+    if indexed is None or indexed == query.distance_type:
+        return query
+    return replace(query, bypass_vector_index=True)

@@ -1,0 +1,26 @@
+"""The only code that imports lance: where tables are, their versions, rows and indices."""
+
+from lancelike.storage.dataset import Dataset
+from lancelike.storage.location import Location, check_table_name
+from lancelike.storage.maintenance import (
+    CleanupStats,
+    CompactionStats,
+    FragmentLengths,
+    FragmentStatistics,
+    OptimizeStats,
+    TableStatistics,
+)
+from lancelike.storage.versions import Tags
+
+__all__ = [
+    "CleanupStats",
+    "CompactionStats",
+    "Dataset",
+    "FragmentLengths",
+    "FragmentStatistics",
+    "Location",
+    "OptimizeStats",
+    "TableStatistics",
+    "Tags",
+    "check_table_name",
+]

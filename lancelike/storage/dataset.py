@@ -1,0 +1,514 @@
+"""A table's Lance dataset: one shared handle per process, reads of the version it shows, writes to the latest."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+from lance import LanceDataset, LanceScanner, write_dataset
+from lance.dataset import ColumnOrdering
+
+from lancelike.errors import (
+    CommitConflictError,
+    QueryError,
+    ReadOnlyTableError,
+    TableClosedError,
+    TableNotFoundError,
+)
+from lancelike.query.plan import Scan
+from lancelike.storage.failures import Subject, lance_errors
+from lancelike.storage.handles import OpenTable, close_table, open_table
+from lancelike.storage.location import Location
+from lancelike.storage.pulling import Pull, callers_errors
+from lancelike.storage.rewriting import Rewrite, Transform
+from lancelike.types import CreateMode, MergeResult
+
+T = TypeVar("T")
+
+_COMMIT_ATTEMPTS = 10
+_CONFLICT_RETRIES = 10
+_MERGE_TIMEOUT_S = 30.0
+
+
+class Dataset:
+    """A table as Lance stores it.
+
+    A handle shows one version. The handle that `open` and `create` return is shared by everyone in this process who
+    has the table open, so each sees the others' writes; it moves on to newer versions with its own writes and with
+    `refresh`. A handle pinned to a version never moves and refuses writes. Every write starts from the latest version.
+
+    Safe to use from several threads. Any method raises TableClosedError once the table was dropped or renamed.
+
+    Attributes:
+        location: The database it belongs to.
+        name: The table's name.
+        pinned: Whether the handle stays at its version.
+    """
+
+    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable, pinned: bool) -> None:
+        self.location, self.name, self.pinned = location, name, pinned
+        self._table = table
+        self._move_to(shown)
+
+    @classmethod
+    def open(cls, location: Location, name: str, *, version: int | str | None = None) -> Dataset:
+        """The handle on the latest version of a table, or a new one pinned to *version*, a number or a tag.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+            VersionNotFoundError: There is no such version or tag.
+            CorruptTableError: The manifest can't be read.
+        """
+        latest = cls._shared(location, name)
+        return latest if version is None else latest.at(version)
+
+    @classmethod
+    def _shared(cls, location: Location, name: str) -> Dataset:
+        table = open_table(location.key, name)
+        with table.lock:
+            if shared := table.shared:
+                try:
+                    shared.refresh()
+                except TableClosedError:
+                    return cls._shared(location, name)
+                return shared
+            try:
+                shared = cls(location, name, location.load(name), table, pinned=False)
+            except TableNotFoundError:
+                raise TableNotFoundError(name, location.list_tables()) from None
+            table.shared = shared
+            return shared
+
+    @classmethod
+    def create(
+        cls,
+        location: Location,
+        name: str,
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        mode: CreateMode = "create",
+        data_storage_version: str | None = None,
+        stable_row_ids: bool = True,
+    ) -> Dataset:
+        """Make a table of *reader*'s schema, metadata included, and rows.
+
+        Args:
+            location: The database.
+            name: The table's name.
+            reader: Schema and rows; may be empty of rows. What it raises comes out as itself.
+            mode: `"overwrite"` makes a new version of a table that is there already.
+            data_storage_version: Version of Lance's file format; None is the stable one.
+            stable_row_ids: Let rows keep their `_rowid` when they are updated or compacted.
+
+        Raises:
+            TableExistsError: There is a table of that name, and mode is `"create"`.
+        """
+        if mode == "overwrite" and location.exists(name):
+            dataset = cls.open(location, name)
+            dataset.overwrite(reader, data_storage_version=data_storage_version)
+            return dataset
+        uri, pull = location.table_uri(name), Pull(reader)
+        if location.is_memory and location.exists(name):
+            uri = location.load(name).uri
+        try:
+            with callers_errors(pull), lance_errors(Subject(table=name, uri=uri)):
+                made = write_dataset(
+                    pull.reader,
+                    uri,
+                    mode="create",
+                    data_storage_version=data_storage_version,
+                    enable_stable_row_ids=stable_row_ids,
+                    storage_options=location.storage_options,
+                    session=location.session,
+                )
+        except BaseException:
+            _remove_empty_directories(location, uri)
+            raise
+        location.keep(name, made)
+        return cls.open(location, name)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, uri={self.uri!r}, version={self.version})"
+
+    @property
+    def uri(self) -> str:
+        """Where the table is."""
+        return str(self._shown.uri)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Fields and metadata of the version shown."""
+        return self._readable().schema
+
+    @property
+    def version(self) -> int:
+        """Number of the version shown; versions count from 1."""
+        return int(self._readable().version)
+
+    @property
+    def lance(self) -> LanceDataset:
+        """The version shown, as Lance's own object: a copy, so moving it does not move this handle."""
+        return copy.copy(self._readable())
+
+    def refresh(self) -> None:
+        """Show the latest version, unless pinned."""
+        shown = self._readable()
+        if self.pinned:
+            return
+        with self.errors():
+            latest = copy.copy(shown)
+            latest.checkout_latest()
+            same_table = _is_later(latest, shown)
+        if not same_table:
+            close_table(self.location.key, self.name)
+            self._table.closed = True
+            raise TableClosedError(self.name)
+        self._show(latest)
+
+    def refresh_if_older(self, seconds: float) -> None:
+        """Show the latest version if the last look at it was *seconds* or more ago."""
+        if time.monotonic() - self._looked_at >= seconds:
+            self.refresh()
+
+    def at(self, version: int | str) -> Dataset:
+        """A handle pinned to a version, given by number or tag.
+
+        Raises:
+            VersionNotFoundError: There is no such version or tag.
+        """
+        with self.errors():
+            shown = self._readable().checkout_version(version)
+        return Dataset(self.location, self.name, shown, self._table, pinned=True)
+
+    def unpinned(self) -> Dataset:
+        """The shared handle on the latest version."""
+        return Dataset.open(self.location, self.name)
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Raise what Lance raises in the block, about this table, as errors of our tree."""
+        return lance_errors(self._subject)
+
+    def count_rows(self, filter: str | None = None) -> int:
+        """Rows that meet *filter*, SQL text; None counts all.
+
+        Raises:
+            ColumnNotFoundError: *filter* names a column that isn't there.
+            QueryError: *filter* can't be parsed, or is no condition.
+        """
+        shown = self._readable()
+        with self.errors():
+            return int(shown.count_rows(filter))
+
+    def scan(self, scan: Scan) -> pa.RecordBatchReader:
+        """Rows of *scan* as a stream; what Lance raises under way is of our tree too."""
+        with self.errors():
+            reader = self._scanner(scan).to_reader()
+        return pa.RecordBatchReader.from_batches(reader.schema, self._streamed(reader))
+
+    def _streamed(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        with self.errors():
+            yield from reader
+
+    def read(self, scan: Scan) -> pa.Table:
+        """Rows of *scan*, all at once."""
+        with self.errors():
+            return self._scanner(scan).to_table()
+
+    def explain(self, scan: Scan, verbose: bool = False) -> str:
+        """How Lance would run *scan*."""
+        with self.errors():
+            return str(self._scanner(scan).explain_plan(verbose))
+
+    def analyze(self, scan: Scan) -> str:
+        """How Lance ran *scan*: its plan with rows and times."""
+        with self.errors():
+            return str(self._scanner(scan).analyze_plan())
+
+    def output_schema(self, scan: Scan) -> pa.Schema:
+        """Schema of what *scan* gives, without running it."""
+        with self.errors():
+            return self._scanner(scan).projected_schema
+
+    def take(self, offsets: Sequence[int], columns: Sequence[str] | Mapping[str, str] | None = None) -> pa.Table:
+        """Rows at *offsets*, counted from 0 over the rows not deleted, in the order given.
+
+        Raises:
+            QueryError: An offset lies outside the table.
+        """
+        shown = self._readable()
+        with self.errors():
+            num_rows = shown.count_rows()
+            if outside := [offset for offset in offsets if not 0 <= offset < num_rows]:
+                raise QueryError(f"no row at offset {outside[0]}: table {self.name!r} has {num_rows} rows")
+            return shown.take(list(offsets), _projection(columns))
+
+    def take_row_ids(
+        self, row_ids: Sequence[int], columns: Sequence[str] | Mapping[str, str] | None = None
+    ) -> pa.Table:
+        """Rows whose `_rowid` is among *row_ids*, in the order given; ids of no row are left out."""
+        shown = self._readable()
+        with self.errors():
+            return shown._take_rows(list(row_ids), _projection(columns))
+
+    def append(self, reader: pa.RecordBatchReader | pa.Table) -> int:
+        """Add rows in one commit; the new version.
+
+        Raises:
+            BadDataError: The columns are not the table's, or hold null where they must not.
+            Exception: What the source of *reader* raised, as itself; nothing of the rows is visible then.
+        """
+        return self._write_rows(reader, mode="append")
+
+    def overwrite(self, reader: pa.RecordBatchReader | pa.Table, *, data_storage_version: str | None = None) -> int:
+        """Replace schema, metadata and rows by *reader*'s in one commit; the new version. Earlier versions stay."""
+        return self._write_rows(reader, mode="overwrite", data_storage_version=data_storage_version)
+
+    def _write_rows(
+        self,
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        mode: Literal["append", "overwrite"],
+        data_storage_version: str | None = None,
+    ) -> int:
+        latest, pull = self._latest(), Pull(reader)
+        with callers_errors(pull), self.errors():
+            written = write_dataset(
+                pull.reader,
+                latest,
+                mode=mode,
+                data_storage_version=data_storage_version,
+                enable_stable_row_ids=latest.has_stable_row_ids,
+                storage_options=self.location.storage_options,
+            )
+        return self._show(written)
+
+    def delete(self, where: str) -> tuple[int, int]:
+        """Delete the rows that meet *where*: how many, and the version that made."""
+        latest = self._latest()
+        with self.errors():
+            done = latest.delete(where, conflict_retries=_CONFLICT_RETRIES)
+        return int(done["num_deleted_rows"]), self._show(latest)
+
+    def update(self, values_sql: Mapping[str, str], where: str | None = None) -> tuple[int, int]:
+        """Set columns to SQL expressions in the rows that meet *where*: how many rows, and the version that made."""
+        latest = self._latest()
+        with self.errors():
+            done = latest.update(dict(values_sql), where, conflict_retries=_CONFLICT_RETRIES)
+        return int(done["num_rows_updated"]), self._show(latest)
+
+    def rewrite_rows(self, where: str | None, columns: Mapping[str, str], transform: Transform) -> tuple[int, int]:
+        """Set columns to SQL expressions and then to what Python makes of the rows, in one commit.
+
+        Args:
+            where: SQL text of the rows to change; None changes all.
+            columns: SQL expression for each column to be set before *transform* sees the rows.
+            transform: Gets batches of whole rows and returns them with columns replaced, the rows in their order. Runs
+                in a thread of Lance's. What it raises comes out as itself, and nothing is changed then.
+
+        Returns:
+            Rows changed, and the version that made; no commit is made when no row meets *where*.
+
+        Raises:
+            CommitConflictError: Other writers kept changing the same fragments. Rows are only transformed again when
+                they changed themselves.
+        """
+        rewrite = Rewrite(where, columns, transform)
+        rows = self.change(lambda latest: rewrite.run(latest, self.location.storage_options))
+        return rows, self.version
+
+    def merge(
+        self,
+        on: Sequence[str],
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        when_matched_update_all: bool = False,
+        when_matched_where: str | None = None,
+        when_not_matched_insert_all: bool = False,
+        when_not_matched_by_source_delete: bool = False,
+        by_source_condition: str | None = None,
+        use_index: bool = True,
+        timeout_s: float | None = None,
+    ) -> MergeResult:
+        """Update, insert and delete rows by the keys of *reader*'s, in one commit.
+
+        *reader* may lack columns of the table: they keep their value in updated rows and are null in inserted ones.
+
+        Args:
+            on: Key columns.
+            reader: New rows, one for each key at most.
+            when_matched_update_all: Replace the rows with a key that is in *reader*.
+            when_matched_where: Only where this SQL holds; columns are `target.x` (the table's) and `source.x`.
+            when_not_matched_insert_all: Insert the rows whose key the table lacks.
+            when_not_matched_by_source_delete: Delete the table's rows whose key *reader* lacks.
+            by_source_condition: Only where this SQL holds.
+            use_index: Find the keys through a scalar index, if there is one.
+            timeout_s: Longest time to try again after conflicts with other writers; None is 30 s.
+
+        Raises:
+            BadDataError: Two rows of *reader* have the same key, or its columns are not the table's.
+            ColumnNotFoundError: The table lacks a key column.
+        """
+        with self._table.merging:
+            latest, pull = self._latest(), Pull(reader)
+            with callers_errors(pull), self.errors():
+                merge = latest.merge_insert(list(on)).use_index(use_index).conflict_retries(_CONFLICT_RETRIES)
+                merge.retry_timeout(timedelta(seconds=_MERGE_TIMEOUT_S if timeout_s is None else timeout_s))
+                if when_matched_update_all:
+                    merge.when_matched_update_all(when_matched_where)
+                if when_not_matched_insert_all:
+                    merge.when_not_matched_insert_all()
+                if when_not_matched_by_source_delete:
+                    merge.when_not_matched_by_source_delete(by_source_condition)
+                counts = merge.execute(pull.reader)
+            version = self._show(latest)
+        return MergeResult(
+            version=version,
+            num_updated_rows=counts["num_updated_rows"],
+            num_inserted_rows=counts["num_inserted_rows"],
+            num_deleted_rows=counts["num_deleted_rows"],
+            num_rows=pull.num_rows,
+        )
+
+    def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
+        """Add columns: SQL expressions by name, or fields, which start null; the new version."""
+        new = dict(transforms) if isinstance(transforms, Mapping) else transforms
+        self.change(lambda latest: latest.add_columns(new))
+        return self.version
+
+    def alter_columns(self, alterations: Sequence[Mapping[str, Any]]) -> int:
+        """Rename, cast, or make nullable; the new version.
+
+        Args:
+            alterations: Each has `"path"` and any of `"rename"`, `"data_type"`, `"nullable"`.
+        """
+        ours = [{("name" if key == "rename" else key): value for key, value in each.items()} for each in alterations]
+        self.change(lambda latest: latest.alter_columns(*ours))
+        return self.version
+
+    def drop_columns(self, names: Sequence[str]) -> int:
+        """Drop columns, and the indices on them; the new version. Their bytes go with compaction and cleanup."""
+        self.change(lambda latest: latest.drop_columns(list(names)))
+        return self.version
+
+    def replace_metadata(self, metadata: Mapping[bytes, bytes] | Mapping[str, str]) -> int:
+        """Make *metadata* the schema's, in place of what it had; the new version."""
+        text = {_text(key): _text(value) for key, value in metadata.items()}
+        self.change(lambda latest: latest.update_schema_metadata(text, replace=True))
+        return self.version
+
+    def change(self, operation: Callable[[LanceDataset], T]) -> T:
+        """Run *operation*, which commits, on a copy of the latest version, and show what it made.
+
+        It is run again, on a newer version, when another writer's commit got in its way.
+        """
+        for attempt in range(_COMMIT_ATTEMPTS):
+            latest = self._latest()
+            try:
+                with self.errors():
+                    result = operation(latest)
+            except CommitConflictError:
+                if attempt + 1 == _COMMIT_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))
+            else:
+                self._show(latest)
+                return result
+        raise AssertionError("unreachable")
+
+    def _latest(self) -> LanceDataset:
+        """A copy of the latest version, to write to."""
+        self._readable()
+        if self.pinned:
+            raise ReadOnlyTableError(self.name, self.version)
+        self.refresh()
+        return copy.copy(self._shown)
+
+    def _readable(self) -> LanceDataset:
+        if self._table.closed:
+            raise TableClosedError(self.name)
+        return self._shown
+
+    def _show(self, new: LanceDataset) -> int:
+        """Show *new*, unless another thread showed a later version; the version of *new*."""
+        with self._table.lock:
+            if new.version >= self._shown.version:
+                self._move_to(new)
+        return int(new.version)
+
+    def _move_to(self, shown: LanceDataset) -> None:
+        self._shown = shown
+        self._looked_at = time.monotonic()
+        self._subject = Subject(
+            table=self.name,
+            uri=shown.uri,
+            columns=lambda: shown.schema.names,
+            indices=lambda: [index.name for index in shown.describe_indices()],
+            is_gone=lambda: not self.location.exists(self.name),
+        )
+
+    def _scanner(self, scan: Scan) -> LanceScanner:
+        shown = self._readable()
+        return shown.scanner(
+            columns=_projection(scan.columns),
+            filter=scan.filter,
+            limit=scan.limit,
+            offset=scan.offset,
+            prefilter=scan.prefilter,
+            nearest=scan.nearest,
+            with_row_id=scan.with_row_id,
+            with_row_address=scan.with_row_address,
+            fast_search=scan.fast_search,
+            order_by=_orderings(scan),
+            batch_size=scan.batch_size,
+            fragments=None if scan.fragments is None else [shown.get_fragment(each) for each in scan.fragments],
+        )
+
+
+def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
+    if columns is None:
+        return None
+    return dict(columns) if isinstance(columns, Mapping) else list(columns)
+
+
+def _orderings(scan: Scan) -> list[ColumnOrdering] | None:
+    if not scan.order_by:
+        return None
+    return [ColumnOrdering(each.column_name, each.ascending, each.nulls_first) for each in scan.order_by]
+
+
+def _is_later(latest: LanceDataset, shown: LanceDataset) -> bool:
+    """Whether *latest* is the table of *shown*, and not another made since under its name.
+
+    A table that was dropped and made again has lower version numbers, or other times for the same numbers.
+    """
+    if latest.version < shown.version:
+        return False
+    if latest.version == shown.version:
+        return _timestamp(latest) == _timestamp(shown)
+    try:
+        return _timestamp(latest.checkout_version(shown.version)) == _timestamp(shown)
+    except (OSError, ValueError):  # cleaned up since
+        return True
+
+
+def _timestamp(dataset: LanceDataset) -> int:
+    return int(dataset._ds.current_version()["timestamp"])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _remove_empty_directories(location: Location, uri: str) -> None:
+    """Leave nothing of a table whose first write failed; files of another writer stay."""
+    if location.path:
+        for directory in (Path(uri) / "data", Path(uri)):
+            with suppress(OSError):
+                directory.rmdir()

@@ -1,0 +1,184 @@
+"""Lance's exceptions become ours, here and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lance.commit import CommitConflictError as LanceCommitConflictError
+
+from lancelike.errors import (
+    BadDataError,
+    ColumnNotFoundError,
+    CommitConflictError,
+    CorruptTableError,
+    IndexExistsError,
+    IndexNotFoundError,
+    LancelikeError,
+    QueryError,
+    SchemaError,
+    StorageError,
+    StorageFullError,
+    TableClosedError,
+    TableExistsError,
+    TableNotFoundError,
+    VersionNotFoundError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a call of Lance is about, for the messages of its failures.
+
+    Attributes:
+        table: The table's name.
+        uri: Where it is.
+        columns: Tells its column names, if asked.
+        indices: Tells its index names, if asked.
+        is_gone: Tells, if asked, whether the table was dropped; None for a table that is being opened or made.
+    """
+
+    table: str
+    uri: str = ""
+    columns: Callable[[], Collection[str]] = tuple
+    indices: Callable[[], Collection[str]] = tuple
+    is_gone: Callable[[], bool] | None = None
+
+
+Translation: TypeAlias = Callable[[re.Match[str], str, Subject], LancelikeError]
+
+
+def _column_not_found(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    return ColumnNotFoundError(match["column"].strip("'\"`"), subject.columns())
+
+
+def _index_not_found(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    return IndexNotFoundError(match["index"], subject.indices())
+
+
+def _table_not_found(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    return TableClosedError(subject.table) if subject.is_gone else TableNotFoundError(subject.table)
+
+
+def _file_damaged(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    if subject.is_gone and subject.is_gone():
+        return TableClosedError(subject.table)
+    return CorruptTableError(
+        f"a file of table {subject.table!r} is damaged or missing ({message}); restore it from a backup, "
+        "or read an earlier version",
+        subject.uri,
+    )
+
+
+def _null_in_column(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    return BadDataError("null in a column that is declared not null", column=match["column"])
+
+
+def _ambiguous_merge(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    hint = "leave one new row for each key"
+    return BadDataError(f"several of the new rows have the same key ({match['key']})", hint=hint)
+
+
+_TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
+    (
+        r"No space left on device|StorageFull|Disk quota exceeded|File too large|os error (27|28|122)\b",
+        lambda match, message, subject: StorageFullError(
+            "no space is left; nothing of this write is visible. Make room and write again", subject.uri
+        ),
+    ),
+    (
+        r"Incompatible transaction|preempted by concurrent|Commit conflict|Too many concurrent writers",
+        lambda match, message, subject: CommitConflictError(
+            "another writer changed the same rows or the whole table meanwhile; nothing of this write is visible. "
+            f"Run it again ({message})",
+            subject.uri,
+        ),
+    ),
+    (
+        r"Ref not found error: tag (?P<tag>\S+) does not exist",
+        lambda match, message, subject: VersionNotFoundError(match["tag"]),
+    ),
+    (
+        r"(Version not found error: version \S*?|_versions/)(?P<version>\d+)(\.manifest was not found| does not exist)",
+        lambda match, message, subject: VersionNotFoundError(int(match["version"])),
+    ),
+    (
+        r"Ref conflict error: tag (?P<tag>\S+) already exists",
+        lambda match, message, subject: QueryError(f"there is a tag {match['tag']!r} already; tags.update() moves it"),
+    ),
+    (r"Dataset already exists", lambda match, message, subject: TableExistsError(subject.table)),
+    (r"Dataset at path \S+ was not found|Not found: \S+/_versions\b", _table_not_found),
+    (r"Lance index not found: name=(?P<index>[^,\s]+)", _index_not_found),
+    (r"Index \"(?P<index>[^\"]+)\" not found", _index_not_found),
+    (
+        r"Index name '(?P<index>[^']+)' already exists",
+        lambda match, message, subject: IndexExistsError(match["index"]),
+    ),
+    (
+        r"file size is too small|Invalid range|invalid magic|does not appear to be a Lance file|PanicException"
+        r"|Not found: \S+/(data|_indices|_deletions)/|failed to decode|unexpected EOF|early eof",
+        _file_damaged,
+    ),
+    (r"No field named (?P<column>.+?)\.(?= Valid fields are| Did you mean|,|$)", _column_not_found),
+    (r"[Cc]olumn (?P<column>\S+) (does not exist|is not in the dataset)", _column_not_found),
+    (r"Field (?P<column>\S+) not found", _column_not_found),
+    (r"^(?P<column>\S+) not found in schema", _column_not_found),
+    (r"The field `(?P<column>.+?)` contained null values", _null_in_column),
+    (r"multiple source rows match the same target row on \((?P<key>.*?)\)", _ambiguous_merge),
+    (
+        r"(?s)Append with different schema: (?P<difference>.+)",
+        lambda match, message, subject: BadDataError(
+            f"the rows don't have the columns of table {subject.table!r}: {match['difference']}"
+        ),
+    ),
+    (
+        r"Cannot cast column .*|Column \S+ already exists.*|Duplicate field name \S+|Cannot drop all columns.*",
+        lambda match, message, subject: SchemaError(match[0]),
+    ),
+)
+
+_NOISE = re.compile(
+    r",?\s*(location: )?(/rustc/|/home/|\S*/\.cargo/|rust/)\S+\.rs:\d+(:\d+)?"
+    r"|\bLanceError\(\w+\): |\bInvalid user input: |\bExternal error: |\bSchema error: |\bGeneric \S+ error: "
+    r"|\bArrow error: |\bEncountered internal error\. Please file a bug report at \S+ "
+)
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@|(?<=\S)\?\S+")
+_REFUSALS = (ValueError, TypeError, KeyError, NotImplementedError)
+
+
+def readable(message: str) -> str:
+    """*message* of a Lance exception without Rust's wrappings, source paths, and credentials."""
+    return _CREDENTIALS.sub("", _NOISE.sub("", message)).strip()
+
+
+def translate(error: BaseException, subject: Subject) -> LancelikeError:
+    """Our exception for one that Lance raised about *subject*."""
+    message = readable(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
+    if type(error).__name__ == "PanicException":
+        message = f"PanicException: {message}"
+    for pattern, build in _TRANSLATIONS:
+        if match := re.search(pattern, message):
+            return build(match, message, subject)
+    if isinstance(error, LanceCommitConflictError):
+        return CommitConflictError(message, subject.uri)
+    if isinstance(error, _REFUSALS) or "Invalid user input" in str(error):
+        return QueryError(message)
+    return StorageError(message, subject.uri)
+
+
+@contextmanager
+def lance_errors(subject: Subject) -> Iterator[None]:
+    """Raise what Lance raises in the block as an error of our tree, Lance's own being its `__cause__`."""
+    try:
+        yield
+    except LancelikeError:
+        raise
+    except Exception as error:
+        raise translate(error, subject) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise translate(error, subject) from error

@@ -1,0 +1,67 @@
+"""Which tables this process has open: one shared handle for each, closed together when the table goes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lancelike.storage.dataset import Dataset
+
+
+class OpenTable:
+    """One life of one table in this process, from its opening or creation to its drop.
+
+    Attributes:
+        closed: The table was dropped or renamed; every handle on it leads nowhere.
+        lock: Held while the shared handle is made or its version exchanged, never during I/O on rows.
+        merging: Held by a merge, so that threads which upsert the same keys don't insert them twice.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.lock = threading.RLock()
+        self.merging = threading.Lock()
+        self._shared: weakref.ref[Dataset] | None = None
+
+    @property
+    def shared(self) -> Dataset | None:
+        """The handle that shows the latest version, if anyone holds it."""
+        return self._shared() if self._shared else None
+
+    @shared.setter
+    def shared(self, dataset: Dataset) -> None:
+        self._shared = weakref.ref(dataset)
+
+
+_lock = threading.Lock()
+_tables: weakref.WeakValueDictionary[tuple[str, str], OpenTable] = weakref.WeakValueDictionary()
+
+
+def open_table(database: str, name: str) -> OpenTable:
+    """The open table *name* of the database with that key; a new one if this process holds none."""
+    with _lock:
+        table = _tables.get((database, name))
+        if table is None or table.closed:
+            table = _tables[database, name] = OpenTable()
+        return table
+
+
+def close_table(database: str, name: str) -> None:
+    """Close every handle on the table; the next `open_table` starts another life."""
+    with _lock:
+        if table := _tables.pop((database, name), None):
+            table.closed = True
+
+
+def _forget_in_child() -> None:
+    """Start a forked child with locks of its own: another thread may have held the parent's."""
+    global _lock  # noqa: PLW0603 - the lock is the module's
+    _lock = threading.Lock()
+    for table in _tables.values():
+        table.lock, table.merging = threading.RLock(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,359 @@
+"""Indices of a dataset: build, list, and see how far they cover the rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, cast
+
+import lance
+import pyarrow as pa
+from lance.indices import IndexConfig as LanceIndexConfig
+from lance.progress import IndexProgress
+from lance.query import DocumentGranularity
+
+from lancelike.errors import ColumnNotFoundError, IndexExistsError, IndexTimeoutError, QueryError
+from lancelike.index import (
+    FTS,
+    Bitmap,
+    BTree,
+    Fm,
+    HnswFlat,
+    HnswPq,
+    HnswSq,
+    IndexConfig,
+    IndexStatistics,
+    IvfFlat,
+    IvfPq,
+    IvfRq,
+    IvfSq,
+    LabelList,
+)
+from lancelike.storage.dataset import Dataset
+from lancelike.types import DistanceType, ProgressCallback
+
+VECTOR_TYPES: dict[type, str] = {
+    IvfFlat: "IVF_FLAT",
+    IvfSq: "IVF_SQ",
+    IvfPq: "IVF_PQ",
+    IvfRq: "IVF_RQ",
+    HnswPq: "IVF_HNSW_PQ",
+    HnswSq: "IVF_HNSW_SQ",
+    HnswFlat: "IVF_HNSW_FLAT",
+}
+SCALAR_TYPES: dict[type, str | LanceIndexConfig] = {
+    BTree: "BTREE",
+    Bitmap: "BITMAP",
+    LabelList: "LABEL_LIST",
+    Fm: LanceIndexConfig("fm", {}),
+    FTS: "INVERTED",
+}
+_SHOWN_TYPES = {
+    **{name: config.__name__ for config, name in VECTOR_TYPES.items()},
+    "IVF_HNSW_PQ": "IvfHnswPq",
+    "IVF_HNSW_SQ": "IvfHnswSq",
+    "IVF_HNSW_FLAT": "IvfHnswFlat",
+    "Inverted": "FTS",
+}
+_STATISTICS_TYPES = {"BTree": "BTREE", "Bitmap": "BITMAP", "LabelList": "LABEL_LIST", "Inverted": "FTS", "Fm": "FM"}
+_LANCE_NAMES = {
+    "distance_type": "metric",
+    "max_iterations": "max_iters",
+    "ngram_min_length": "min_ngram_length",
+    "ngram_max_length": "max_ngram_length",
+}
+_LONGEST_PAUSE_S = 0.5
+
+
+def create_vector_index(
+    dataset: Dataset,
+    column: str,
+    config: IvfFlat | IvfSq | IvfPq | IvfRq | HnswPq | HnswSq | HnswFlat,
+    *,
+    name: str | None = None,
+    replace: bool = True,
+    train: bool = True,
+    progress: ProgressCallback | None = None,
+) -> str:
+    """Train and build a vector index on *column*, in one commit; its name.
+
+    With fewer rows than training needs (256 for PQ of 8 bits) the index stays empty, and searches scan the rows.
+
+    Args:
+        dataset: The table.
+        column: A fixed-size list of floats (or of uint8, for `"hamming"`), or a list of such.
+        config: Kind and settings.
+        name: None is `"{column}_idx"`.
+        replace: Take the place of an index of that name.
+        train: False makes an empty index, to be filled by `optimize`.
+        progress: Called with `event` ("start", "progress", "complete"), `stage`, `completed`, `total`, `unit`.
+
+    Raises:
+        ColumnNotFoundError: There is no such column.
+        QueryError: The column holds no vectors, or a setting does not fit it.
+        IndexExistsError: There is an index of that name, and *replace* is False.
+    """
+    vector = _vector_type(dataset.schema, column)
+    if vector is None:
+        raise QueryError(f"column {column!r} holds {_field(dataset.schema, column).type}, not vectors of one length")
+    settings = _vector_settings(config, vector.list_size)
+    name = _free_name(dataset, name or f"{column}_idx", replace)
+    with _heard(progress) as callback:
+        dataset.change(
+            lambda latest: latest.create_index(
+                column,
+                VECTOR_TYPES[type(config)],
+                name=name,
+                replace=replace,
+                train=train,
+                progress_callback=callback,
+                **settings,
+            )
+        )
+    return name
+
+
+def create_scalar_index(
+    dataset: Dataset,
+    column: str,
+    config: BTree | Bitmap | LabelList | Fm | FTS,
+    *,
+    name: str | None = None,
+    replace: bool = True,
+    train: bool = True,
+    progress: ProgressCallback | None = None,
+) -> str:
+    """Build an index for filters, or for full-text search, on *column*, in one commit; its name.
+
+    Args:
+        dataset: The table.
+        column: A column of a type that the index takes.
+        config: Kind and settings.
+        name: None is `"{column}_idx"`.
+        replace: Take the place of an index of that name.
+        train: False makes an empty index, to be filled by `optimize`.
+        progress: As for `create_vector_index`.
+
+    Raises:
+        ColumnNotFoundError: There is no such column.
+        QueryError: The column's type does not suit the index.
+        IndexExistsError: There is an index of that name, and *replace* is False.
+    """
+    settings = _text_settings(config) if isinstance(config, FTS) else {}
+    kind = SCALAR_TYPES[type(config)]
+    name = _free_name(dataset, name or f"{column}_idx", replace)
+    with _heard(progress) as callback:
+        dataset.change(
+            lambda latest: latest.create_scalar_index(
+                column, kind, name=name, replace=replace, train=train, progress_callback=callback, **settings
+            )
+        )
+    return name
+
+
+def list_indices(dataset: Dataset) -> list[IndexConfig]:
+    """Every index of the version shown, by name."""
+    with dataset.errors():
+        latest = dataset.lance
+        fragments = _rows_by_fragment(latest)
+        return [_shown(index, fragments) for index in sorted(latest.describe_indices(), key=lambda each: each.name)]
+
+
+def index_stats(dataset: Dataset, name: str) -> IndexStatistics | None:
+    """How far the index *name* covers the version shown; None if there is no such index."""
+    with dataset.errors():
+        latest = dataset.lance
+        found = [index for index in latest.describe_indices() if index.name == name]
+        if not found:
+            return None
+        unindexed = _unindexed_rows(found[0], _rows_by_fragment(latest))
+    return IndexStatistics(
+        num_indexed_rows=latest.count_rows() - unindexed,
+        num_unindexed_rows=unindexed,
+        index_type=_STATISTICS_TYPES.get(found[0].index_type, found[0].index_type.upper()),
+        distance_type=_metric(latest, found[0]),
+        num_indices=len(found[0].segments),
+    )
+
+
+def index_metric(dataset: Dataset, column: str) -> DistanceType | None:
+    """The metric of the vector index on *column*; None if it has none."""
+    with dataset.errors():
+        latest = dataset.lance
+        for index in latest.describe_indices():
+            if index.field_names == [column] and (metric := _metric(latest, index)):
+                return metric
+    return None
+
+
+def drop_index(dataset: Dataset, name: str) -> None:
+    """Drop the index *name*.
+
+    Raises:
+        IndexNotFoundError: There is no such index.
+    """
+    dataset.change(lambda latest: latest.drop_index(name))
+
+
+def prewarm_index(dataset: Dataset, name: str) -> None:
+    """Load the index *name* into memory, so that the first search does not have to.
+
+    Raises:
+        IndexNotFoundError: There is no such index.
+    """
+    with dataset.errors():
+        dataset.lance.prewarm_index(name)
+
+
+def wait_for_index(dataset: Dataset, names: Collection[str], timeout_s: float = 300.0) -> None:
+    """Return once the indices *names* are there and cover every row.
+
+    Raises:
+        IndexTimeoutError: They don't within *timeout_s*.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.01
+    while True:
+        dataset.refresh()
+        waiting = [name for name in names if not _covers_all(index_stats(dataset, name))]
+        if not waiting:
+            return
+        if time.monotonic() + pause_s > deadline:
+            raise IndexTimeoutError(waiting, timeout_s)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _covers_all(stats: IndexStatistics | None) -> bool:
+    return stats is not None and stats.num_unindexed_rows == 0
+
+
+def _free_name(dataset: Dataset, name: str, replace: bool) -> str:
+    dataset.refresh()
+    if not replace and index_stats(dataset, name):
+        raise IndexExistsError(name)
+    return name
+
+
+def _vector_settings(config: Any, ndims: int) -> dict[str, Any]:
+    settings = {_LANCE_NAMES.get(key, key): value for key, value in asdict(config).items() if value is not None}
+    if isinstance(config, IvfPq | HnswPq):
+        settings.setdefault("num_sub_vectors", default_sub_vectors(ndims))
+    return settings
+
+
+def _text_settings(config: FTS) -> dict[str, Any]:
+    settings = {_LANCE_NAMES.get(key, key): value for key, value in asdict(config).items() if value is not None}
+    return settings | {
+        "document_granularity": DocumentGranularity(config.document_granularity),
+        "max_token_length": config.max_token_length,
+    }
+
+
+def default_config(dataset: Dataset, column: str) -> IvfPq | IvfFlat | BTree:
+    """The index that suits a column's type: IVF_PQ for vectors, by Hamming distance for bits, a B-tree otherwise.
+
+    Raises:
+        ColumnNotFoundError: There is no such column.
+    """
+    vector = _vector_type(dataset.schema, column)
+    if vector is None:
+        return BTree()
+    return IvfFlat(distance_type="hamming") if pa.types.is_uint8(vector.value_type) else IvfPq()
+
+
+def scalar_config(index_type: str) -> BTree | Bitmap | LabelList | Fm | FTS:
+    """The settings class that LanceDB's word for a scalar index means.
+
+    Raises:
+        QueryError: There is no such kind.
+    """
+    named: dict[str, type] = {"BTREE": BTree, "BITMAP": Bitmap, "LABEL_LIST": LabelList, "FM": Fm, "FTS": FTS}
+    if index_type.upper() not in named:
+        raise QueryError(f"no scalar index of type {index_type!r}; there are {', '.join(named)}")
+    config: BTree | Bitmap | LabelList | Fm | FTS = named[index_type.upper()]()
+    return config
+
+
+def default_sub_vectors(ndims: int) -> int:
+    """Pieces that PQ cuts a vector of *ndims* numbers into: of 16 numbers, else of 8, else of the next length."""
+    lengths = [16, *range(8, ndims + 1)]
+    return next((ndims // length for length in lengths if length <= ndims and ndims % length == 0), 1)
+
+
+def _vector_type(schema: pa.Schema, column: str) -> pa.FixedSizeListType | None:
+    """The fixed-size list in *column*, one vector or each of several; None if it holds something else."""
+    try:
+        kind = _field(schema, column).type
+    except KeyError:
+        raise ColumnNotFoundError(column, schema.names) from None
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return kind if pa.types.is_fixed_size_list(kind) else None
+
+
+def _field(schema: pa.Schema, path: str) -> pa.Field:
+    if path in schema.names:
+        return schema.field(path)
+    first, *rest = path.replace("`", "").split(".")
+    field = schema.field(first)
+    for name in rest:
+        field = field.type.field(name)
+    return field
+
+
+@contextmanager
+def _heard(progress: ProgressCallback | None) -> Iterator[Callable[[IndexProgress], None] | None]:
+    """A callback for Lance that calls *progress*; what that raises comes out once the index is built."""
+    if progress is None:
+        yield None
+        return
+    raised: list[Exception] = []
+
+    def report(event: IndexProgress) -> None:
+        try:
+            if not raised:
+                progress(asdict(event))
+        except Exception as error:  # noqa: BLE001 - Lance only logs it; it is raised below
+            raised.append(error)
+
+    yield report
+    if raised:
+        raise raised[0]
+
+
+def _rows_by_fragment(dataset: lance.LanceDataset) -> dict[int, int]:
+    return {each.fragment_id: each.metadata.num_rows for each in dataset.get_fragments()}
+
+
+def _unindexed_rows(index: Any, rows: dict[int, int]) -> int:
+    covered = {fragment for segment in index.segments for fragment in segment.fragment_ids}
+    return sum(count for fragment, count in rows.items() if fragment not in covered)
+
+
+def _shown(index: Any, rows: dict[int, int]) -> IndexConfig:
+    unindexed = _unindexed_rows(index, rows)
+    newest = max(index.segments, key=lambda each: each.dataset_version_at_last_update)
+    return IndexConfig(
+        name=index.name,
+        index_type=_SHOWN_TYPES.get(index.index_type, index.index_type),
+        columns=list(index.field_names),
+        index_uuid=str(newest.uuid),
+        created_at=newest.created_at,
+        num_indexed_rows=sum(rows.values()) - unindexed,
+        num_unindexed_rows=unindexed,
+        size_bytes=index.total_size_bytes,
+        index_details=dict(index.details or {}),
+    )
+
+
+def _metric(dataset: lance.LanceDataset, index: Any) -> DistanceType | None:
+    """The metric of an index; one written by an old Lance tells it only in its statistics."""
+    if "VectorIndex" not in index.type_url:
+        return None
+    metric = (index.details or {}).get("metric_type")
+    if metric is None:
+        metric = dataset.stats.index_stats(index.name)["indices"][0].get("metric_type", "l2")
+    return cast("DistanceType", metric.lower())

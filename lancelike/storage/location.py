@@ -1,0 +1,217 @@
+"""Where a database is: a directory, an object store's prefix, or memory, with one `<name>.lance` for each table."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import lance
+from lance.file import LanceFileSession
+
+from lancelike.errors import TableExistsError, TableNameError, TableNotFoundError
+from lancelike.storage.failures import Subject, lance_errors
+from lancelike.storage.handles import close_table
+from lancelike.types import StorageOptions
+
+_SUFFIX = ".lance"
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def check_table_name(name: str) -> str:
+    """*name*, if it can name a table.
+
+    Raises:
+        TableNameError: It is empty, starts with a dot, or has other characters than letters, digits, `_`, `-`, `.`.
+    """
+    if not isinstance(name, str) or not _TABLE_NAME.fullmatch(name):
+        raise TableNameError(name)
+    return name
+
+
+class Location:
+    """The tables of one database. Makes nothing and reads nothing until asked.
+
+    Args:
+        uri: A path, `file://...`, `memory://`, or an object store's URL (`s3://`, `gs://`, `az://`).
+        storage_options: Credentials, endpoint, and so on, in Lance's words.
+        session: Caches shared with other databases; None is one of its own.
+
+    Attributes:
+        uri: The location as given, a path absolute; no slash at the end.
+        path: The directory, or None for an object store or memory.
+        key: Equal for two locations that are the same database. Each `memory://` is a database of its own.
+    """
+
+    def __init__(
+        self,
+        uri: str | os.PathLike[str],
+        storage_options: StorageOptions | None = None,
+        session: lance.Session | None = None,
+    ) -> None:
+        text = os.fspath(uri)
+        self.path = _local_path(text)
+        self.is_memory = text.startswith("memory://")
+        self.uri = str(self.path) if self.path else text.rstrip("/") if not self.is_memory else text
+        self.storage_options = dict(storage_options) if storage_options else None
+        self.key = f"memory://{uuid.uuid4().hex}" if self.is_memory else f"{self.uri} {self.storage_options or ''}"
+        self._session = session
+        self._in_memory: dict[str, lance.LanceDataset] = {}
+
+    def __repr__(self) -> str:
+        return f"Location({self.uri!r})"
+
+    def list_tables(self) -> list[str]:
+        """Names of the tables, sorted."""
+        if self.is_memory:
+            return sorted(self._in_memory)
+        if self.path:
+            return sorted(_tables_in(self.path))
+        with self._errors():
+            prefixes = self._files.list_with_delimiter().common_prefixes
+        names = (prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes)
+        return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+
+    def table_uri(self, name: str) -> str:
+        """Where the table *name* is, or would be."""
+        check_table_name(name)
+        if self.is_memory:
+            return self._in_memory[name].uri if name in self._in_memory else f"{self.key}/{uuid.uuid4().hex}{_SUFFIX}"
+        return str(self.path / f"{name}{_SUFFIX}") if self.path else f"{self.uri}/{name}{_SUFFIX}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table *name* is there: a directory without a version of it does not count."""
+        check_table_name(name)
+        if self.is_memory:
+            return name in self._in_memory
+        if self.path:
+            return _has_versions(self.path / f"{name}{_SUFFIX}")
+        with self._errors(name):
+            return bool(self._files.list_with_delimiter(f"{name}{_SUFFIX}/_versions").objects)
+
+    def drop(self, name: str) -> None:
+        """Delete the table *name* and close every handle on it, also when its files are damaged.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+        """
+        self._check_exists(name)
+        close_table(self.key, name)
+        if self.is_memory:
+            del self._in_memory[name]
+        elif self.path:
+            _remove_directory(self.path / f"{name}{_SUFFIX}")
+        else:
+            self._delete_objects(name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the table *old* the name *new*, with its versions, tags and indices, and close every handle on it.
+
+        In an object store the files are copied, then deleted; a reader may see both for a while.
+
+        Raises:
+            TableNotFoundError: There is no table *old*.
+            TableExistsError: There is a table *new* already.
+        """
+        self._check_exists(old)
+        if self.exists(new):
+            raise TableExistsError(new)
+        close_table(self.key, old)
+        if self.is_memory:
+            self._in_memory[new] = self._in_memory.pop(old)
+        elif self.path:
+            os.rename(self.path / f"{old}{_SUFFIX}", self.path / f"{new}{_SUFFIX}")
+        else:
+            self._copy_objects(old, new)
+            self._delete_objects(old)
+
+    def load(self, name: str) -> lance.LanceDataset:
+        """The latest version of the table *name*.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+            CorruptTableError: Its manifest can't be read.
+        """
+        if self.is_memory:
+            self._check_exists(name)
+            latest = copy.copy(self._in_memory[name])
+            latest.checkout_latest()
+            return latest
+        with self._errors(name):
+            return lance.dataset(self.table_uri(name), storage_options=self.storage_options, session=self.session)
+
+    def keep(self, name: str, dataset: lance.LanceDataset) -> None:
+        """Keep a table in memory alive: it lasts as long as a handle on it."""
+        if self.is_memory:
+            self._in_memory[name] = dataset
+
+    @property
+    def session(self) -> lance.Session:
+        """Caches to read through. A table in memory has its own, because they also hold its files."""
+        if self._session is None and not self.is_memory:
+            self._session = lance.Session()
+        return lance.Session() if self.is_memory else self._session
+
+    @cached_property
+    def _files(self) -> LanceFileSession:
+        return LanceFileSession(self.uri, self.storage_options)
+
+    def _check_exists(self, name: str) -> None:
+        if not self.exists(name):
+            raise TableNotFoundError(name, self.list_tables())
+
+    def _errors(self, name: str = "") -> AbstractContextManager[None]:
+        return lance_errors(Subject(table=name, uri=self.uri))
+
+    def _delete_objects(self, name: str) -> None:
+        """Versions go first: what is left of an interrupted drop is then no table."""
+        with self._errors(name):
+            files = sorted(self._files.list(f"{name}{_SUFFIX}"), key=lambda file: "/_versions/" not in file)
+            for file in files:
+                self._files.delete_file(file)
+
+    def _copy_objects(self, old: str, new: str) -> None:
+        """Versions come last: a copy under way is no table yet."""
+        with self._errors(old), tempfile.TemporaryDirectory() as directory:
+            local = os.path.join(directory, "file")
+            files = sorted(self._files.list(f"{old}{_SUFFIX}"), key=lambda file: "/_versions/" in file)
+            for file in files:
+                self._files.download_file(file, local)
+                self._files.upload_file(local, f"{new}{_SUFFIX}{file.partition(_SUFFIX)[2]}")
+
+
+def _local_path(uri: str) -> Path | None:
+    if uri.startswith("file://"):
+        return Path(unquote(urlsplit(uri).path)).absolute()
+    return None if "://" in uri else Path(uri).expanduser().absolute()
+
+
+def _tables_in(directory: Path) -> list[str]:
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return []
+    with entries:
+        return [
+            entry.name.removesuffix(_SUFFIX)
+            for entry in entries
+            if entry.name.endswith(_SUFFIX) and not entry.name.startswith(".") and _has_versions(Path(entry.path))
+        ]
+
+
+def _has_versions(directory: Path) -> bool:
+    return (directory / "_versions").is_dir()
+
+
+def _remove_directory(directory: Path) -> None:
+    """Out of sight in one step, then deleted: an interrupted drop leaves no half of a table."""
+    hidden = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.dropped")
+    os.rename(directory, hidden)
+    shutil.rmtree(hidden)

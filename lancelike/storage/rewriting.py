@@ -1,0 +1,184 @@
+"""New values for some columns of some rows, made in Python, in one commit.
+
+The rows are written again whole, into fragments of their own, and deleted where they were. With stable row ids each
+keeps its `_rowid`, and the indices on columns that did not change go on covering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import lance
+import numpy as np
+import pyarrow as pa
+from lance.fragment import FragmentMetadata, RowIdSequence, write_fragments
+from numpy.typing import NDArray
+
+from lancelike.errors import ColumnNotFoundError, QueryError, SchemaError
+from lancelike.storage.pulling import Pull, callers_errors
+from lancelike.types import StorageOptions
+
+Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+_OFFSET_BITS = 32
+_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Where the matching rows are in one version."""
+
+    addresses: NDArray[np.uint64]
+    files: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def matching(cls, dataset: lance.LanceDataset, where: str | None) -> _Rows:
+        found = dataset.scanner(columns=[], filter=where, with_row_address=True).to_table()
+        addresses = np.sort(found["_rowaddr"].to_numpy())
+        fragments = (dataset.get_fragment(int(each)) for each in np.unique(addresses >> _OFFSET_BITS))
+        return cls(addresses, tuple(tuple(file.path for file in each.data_files()) for each in fragments))
+
+    def same_as(self, other: _Rows) -> bool:
+        """Whether both are the same rows with the same values: data files are never changed in place."""
+        return self.files == other.files and np.array_equal(self.addresses, other.addresses)
+
+
+@dataclass
+class _Written:
+    """The rows with their new values, on disk, in no version yet."""
+
+    rows: _Rows
+    row_ids: list[NDArray[np.uint64]] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    fragments: list[FragmentMetadata] = field(default_factory=list)
+
+
+class Rewrite:
+    """One rewrite of the rows that meet *where*; `run` may be called again after a conflict.
+
+    What was written is used again when the rows themselves are as they were, so the transform, which may be paid for,
+    runs again only for rows that changed.
+    """
+
+    def __init__(self, where: str | None, columns: Mapping[str, str], transform: Transform) -> None:
+        self._where, self._columns, self._transform = where, dict(columns), transform
+        self._written: _Written | None = None
+
+    def run(self, dataset: lance.LanceDataset, storage_options: StorageOptions | None) -> int:
+        """Rewrite the rows of *dataset*, the latest version, and move it to the version that makes; rows rewritten."""
+        for name in self._columns:
+            if name not in dataset.schema.names:
+                raise ColumnNotFoundError(name, dataset.schema.names)
+        rows = _Rows.matching(dataset, self._where)
+        if not len(rows.addresses):
+            return 0
+        if self._written is None or not self._written.rows.same_as(rows):
+            self._written = self._write(dataset, rows, storage_options)
+        committed = lance.LanceDataset.commit(
+            dataset,
+            _update_of(dataset, self._written),
+            read_version=dataset.version,
+            storage_options=storage_options,
+        )
+        dataset._ds = committed._ds
+        return len(rows.addresses)
+
+    def _write(self, dataset: lance.LanceDataset, rows: _Rows, storage_options: StorageOptions | None) -> _Written:
+        written = _Written(rows)
+        stable = dataset.has_stable_row_ids
+        pull = Pull(pa.RecordBatchReader.from_batches(dataset.schema, self._new_rows(dataset, written)))
+        with callers_errors(pull):
+            written.fragments = write_fragments(
+                pull.reader,
+                dataset,
+                mode="append",
+                enable_stable_row_ids=stable,
+                storage_options=storage_options,
+            )
+        if stable:
+            _keep_row_ids(written)
+        return written
+
+    def _new_rows(self, dataset: lance.LanceDataset, written: _Written) -> Iterator[pa.RecordBatch]:
+        schema = dataset.schema
+        expressions = {name: self._columns.get(name, _quoted(name)) for name in schema.names}
+        scanner = dataset.scanner(columns=expressions, filter=self._where, with_row_id=True)
+        for batch in scanner.to_reader():
+            if batch.num_rows:
+                row_ids = batch.column(batch.schema.get_field_index("_rowid")).to_numpy()
+                before = _conform(batch, schema)
+                after = _conform(self._transform(before), schema)
+                if after.num_rows != before.num_rows:
+                    raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
+                written.row_ids.append(row_ids)
+                written.changed.update(self._columns, _different(before, after))
+                yield after
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"
+
+
+def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """*batch* with the fields of *schema* in their order, cast where types differ."""
+    names = batch.schema.names
+    if missing := [name for name in schema.names if name not in names]:
+        raise SchemaError(f"column {missing[0]!r} is missing from the rewritten rows")
+    columns = (batch.column(names.index(each.name)) for each in schema)
+    return pa.RecordBatch.from_arrays(
+        [_cast(column, each) for column, each in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def _cast(column: pa.Array, target: pa.Field) -> pa.Array:
+    if column.type == target.type:
+        return column
+    try:
+        return column.cast(target.type)
+    except pa.ArrowInvalid as error:
+        raise QueryError(f"the new values of column {target.name!r} are no {target.type}: {error}") from error
+
+
+def _different(before: pa.RecordBatch, after: pa.RecordBatch) -> set[str]:
+    pairs = zip(before.schema.names, before.columns, after.columns, strict=True)
+    return {name for name, old, new in pairs if not new.equals(old)}
+
+
+def _keep_row_ids(written: _Written) -> None:
+    row_ids = np.concatenate(written.row_ids)
+    ends = np.cumsum([fragment.physical_rows for fragment in written.fragments])
+    for fragment, ids in zip(written.fragments, np.split(row_ids, ends[:-1]), strict=True):
+        fragment.row_id_meta = RowIdSequence(ids.tolist()).to_inline_metadata()
+
+
+def _update_of(dataset: lance.LanceDataset, written: _Written) -> lance.LanceOperation.Update:
+    updated, removed = [], []
+    owners = written.rows.addresses >> _OFFSET_BITS
+    for owner in np.unique(owners):
+        offsets = written.rows.addresses[owners == owner] & _OFFSET_MASK
+        rest = dataset.get_fragment(int(owner)).delete_rows(offsets.tolist())
+        if rest is None:
+            removed.append(int(owner))
+        else:
+            updated.append(rest)
+    return lance.LanceOperation.Update(
+        updated_fragments=updated,
+        removed_fragment_ids=removed,
+        new_fragments=written.fragments,
+        fields_modified=[],
+        fields_for_preserving_frag_bitmap=_field_ids(dataset, written.changed) if dataset.has_stable_row_ids else [],
+        update_mode="rewrite_rows",
+    )
+
+
+def _field_ids(dataset: lance.LanceDataset, names: set[str]) -> list[int]:
+    fields = [each for each in dataset.lance_schema.fields() if each.name() in names]
+    return [number for each in fields for number in _ids_within(each)]
+
+
+def _ids_within(parent: Any) -> Iterator[int]:
+    yield parent.id()
+    for child in parent.children():
+        yield from _ids_within(child)

@@ -1,0 +1,409 @@
+"""A table: rows, the vectors made from them, and what can be asked of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pyarrow as pa
+
+from lancelike._optional import require
+from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
+from lancelike.errors import QueryError, SchemaError
+from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
+from lancelike.ingest import ingest, update_rows
+from lancelike.legacy import index_arguments, warn_deprecated
+from lancelike.merge import LanceMergeInsertBuilder
+from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
+from lancelike.query.plan import Scan
+from lancelike.query.predicates import value_to_sql
+from lancelike.schema.arrow import model_from_schema
+from lancelike.schema.bindings import drop_from_metadata, rename_in_metadata
+from lancelike.search.run import Searcher
+from lancelike.storage import (
+    CleanupStats,
+    CompactionStats,
+    Dataset,
+    Location,
+    OptimizeStats,
+    TableStatistics,
+    Tags,
+    maintenance,
+    versions,
+)
+from lancelike.storage import index as indices
+from lancelike.types import AddResult, DeleteResult, OnBadVectors, QueryType, Rows, UpdateResult, WriteMode
+
+if TYPE_CHECKING:
+    from lancelike.schema.model import LanceModel
+
+__all__ = ["LanceTable", "Table"]
+
+
+class Table:
+    """A handle on one table; made by `connect(...).create_table` and `open_table`.
+
+    Handles on the same table in one process show the same version: a row added through one is there for the next
+    read of every other. `checkout` pins this handle, and only this one, to a past version.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        dataset: Dataset,
+        *,
+        registry: EmbeddingFunctionRegistry | None = None,
+        read_consistency_interval: timedelta | None = None,
+    ) -> None:
+        self._location = location
+        self._shown = dataset
+        self._registry = registry or get_registry()
+        self._read_consistency_interval = read_consistency_interval
+        self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The table's name in its database."""
+        return self._shown.name
+
+    @property
+    def uri(self) -> str:
+        """Where its Lance dataset lies."""
+        return self._shown.uri
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the version shown; the metadata holds the embedding functions."""
+        return self._dataset.schema
+
+    @property
+    def version(self) -> int:
+        """Number of the version shown; each write makes the next."""
+        return self._dataset.version
+
+    @property
+    def embedding_functions(self) -> dict[str, EmbeddingFunctionConfig]:
+        """The function and source behind each vector column that has one, by the vector column's name."""
+        return {binding.vector_column: binding for binding in self._bindings}
+
+    def model(self) -> type[LanceModel]:
+        """The pydantic class that declares this table, made from its stored schema and functions."""
+        return model_from_schema(self.name, self.schema, self._bindings)
+
+    def __len__(self) -> int:
+        return self.count_rows()
+
+    def __repr__(self) -> str:
+        return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.uri!r}))"
+
+    @property
+    def _dataset(self) -> Dataset:
+        if self._read_consistency_interval is not None:
+            self._shown.refresh_if_older(self._read_consistency_interval.total_seconds())
+        return self._shown
+
+    @property
+    def _bindings(self) -> list[EmbeddingFunctionConfig]:
+        metadata = self._dataset.schema.metadata or {}
+        if self._bound is None or self._bound[0] != metadata:
+            self._bound = (metadata, self._registry.bindings(metadata))
+        return self._bound[1]
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        data: Rows,
+        mode: WriteMode = "append",
+        on_bad_vectors: OnBadVectors = "error",
+        fill_value: float = 0.0,
+        *,
+        progress: Any = None,
+        write_parallelism: int | None = None,
+    ) -> AddResult:
+        """Add rows in one commit, embedding the sources of those that carry no vector.
+
+        Args:
+            data: Dicts, `LanceModel`s, a pandas or polars frame, Arrow data, a Lance or Hugging Face dataset, or an
+                iterator of batches of these, which may be larger than memory. A column left out is null.
+            mode: `"overwrite"` replaces the rows, and keeps the schema and its functions.
+            on_bad_vectors: What to do with a vector given that has the wrong length or NaN, or is null in a column
+                that no function fills: raise, drop the row, fill the missing values, or make it null.
+            fill_value: The value for `"fill"`.
+            progress: True for a bar, a callable that takes a dict of counts, or a tqdm.
+            write_parallelism: Accepted for LanceDB's scripts; Lance chooses.
+
+        Raises:
+            BadDataError: A row doesn't fit the schema; nothing is written.
+            EmbeddingError: A function failed; nothing is written.
+        """
+        if mode not in ("append", "overwrite"):
+            raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
+        reader = ingest(
+            data,
+            self.schema,
+            self._bindings,
+            on_bad_vectors=on_bad_vectors,
+            fill_value=fill_value,
+            progress=progress,
+        )
+        version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
+        return AddResult(version)
+
+    def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
+        """Start an upsert keyed on *on*: say what happens to rows on either side, then `.execute(rows)`.
+
+        Example:
+            >>> import lancelike
+            >>> table = lancelike.connect("memory://").create_table("t", [{"id": 1, "n": 1}])
+            >>> merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            >>> merge.execute([{"id": 1, "n": 5}, {"id": 2, "n": 7}]).num_inserted_rows
+            1
+        """
+        on = [on] if isinstance(on, str) else list(on)
+        return LanceMergeInsertBuilder(self._shown, self._bindings, on)
+
+    def update(
+        self,
+        where: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        values_sql: Mapping[str, str] | None = None,
+    ) -> UpdateResult:
+        """Change columns of the rows that match, and in the same commit the vectors made from them.
+
+        Args:
+            where: SQL filter; None means every row.
+            values: New values by column.
+            values_sql: New values as SQL expressions over the row's old ones, as in `{"n": "n + 1"}`.
+        """
+        if (values is None) == (values_sql is None):
+            raise ValueError("update takes exactly one of values= and values_sql=")
+        new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
+        return update_rows(self._shown, self._bindings, new, where)
+
+    def delete(self, where: str) -> DeleteResult:
+        """Delete the rows that match the SQL filter *where*."""
+        if not where.strip():
+            raise QueryError("delete needs a filter; 'true' deletes every row")
+        deleted, version = self._shown.delete(where)
+        return DeleteResult(num_deleted_rows=deleted, version=version)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def count_rows(self, filter: str | None = None) -> int:
+        """How many rows there are, or match the SQL *filter*."""
+        return self._dataset.count_rows(filter)
+
+    def head(self, n: int = 5) -> pa.Table:
+        """The first *n* rows."""
+        return self._dataset.read(Scan(limit=n))
+
+    def to_arrow(self) -> pa.Table:
+        """All rows, in memory."""
+        return self._dataset.read(Scan())
+
+    def to_batches(self, batch_size: int | None = None) -> pa.RecordBatchReader:
+        """All rows as a stream of batches of at most *batch_size* rows."""
+        return self._dataset.scan(Scan(batch_size=batch_size))
+
+    def to_pandas(self, **kwargs: Any) -> Any:
+        """All rows as a pandas DataFrame; keywords go to `pyarrow.Table.to_pandas`."""
+        require("pandas", extra="pandas", needed_by="to_pandas()")
+        return self.to_arrow().to_pandas(**kwargs)
+
+    def to_polars(self) -> Any:
+        """The table as a polars LazyFrame, read when collected."""
+        polars = require("polars", extra="polars", needed_by="to_polars()")
+        return polars.scan_pyarrow_dataset(self.to_lance())
+
+    def to_lance(self) -> Any:
+        """The `lance.LanceDataset` of the version shown, for what pylance alone can do."""
+        return self._dataset.lance
+
+    @overload
+    def search(self, query: None = None) -> LanceEmptyQueryBuilder: ...
+
+    @overload
+    def search(
+        self, query: Any, vector_column_name: str | None = None, query_type: QueryType = "auto"
+    ) -> LanceVectorQueryBuilder: ...
+
+    def search(
+        self, query: Any = None, vector_column_name: str | None = None, query_type: QueryType = "auto"
+    ) -> LanceEmptyQueryBuilder | LanceVectorQueryBuilder:
+        """Ask for the rows nearest to *query*; nothing runs until a `to_*` method is called.
+
+        Args:
+            query: A vector (array or list of numbers); several (2-d array, list of lists); or anything that the
+                column's embedding function takes, such as a text or a list of texts. None reads rows in table order.
+            vector_column_name: The column to search; not needed when only one fits.
+            query_type: `"vector"`, or `"auto"` for the same.
+
+        Returns:
+            A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
+        """
+        searcher = Searcher(self._dataset, self._bindings)
+        if query is None and query_type == "auto":
+            return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
+        return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))
+
+    # -- indices -------------------------------------------------------------------------------------------------
+
+    def create_index(self, column: str | None = None, config: Any = None, **arguments: Any) -> None:
+        """Build an index on *column*, so that searches or filters need not read every row.
+
+        `create_index("vector", config=IvfPq(distance_type="cosine"))` is the form to write. LanceDB's older form,
+        `create_index(metric="cosine", num_partitions=256, vector_column_name="vector")`, works and warns.
+
+        Args:
+            column: The column; nested ones by dotted path.
+            config: One of the classes in `lancelike.index`. None takes IvfPq for a vector, BTree for a scalar.
+            **arguments: `replace=True` (build again what is there), `name=` (default `{column}_idx`), `train=True`,
+                `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict).
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            IndexExistsError: `replace=False` and the index is there.
+        """
+        column, config, options = index_arguments(column, config, arguments)
+        wait_timeout: timedelta | None = options.pop("wait_timeout", None)
+        if config is None:
+            config = indices.default_config(self._shown, column)
+        create = indices.create_vector_index if isinstance(config, VectorIndex) else indices.create_scalar_index
+        name = create(self._shown, column, config, **options)
+        if wait_timeout is not None:
+            self.wait_for_index([name], wait_timeout)
+
+    def create_scalar_index(
+        self,
+        column: str,
+        *,
+        replace: bool = True,
+        index_type: Literal["BTREE", "BITMAP", "LABEL_LIST"] = "BTREE",
+        name: str | None = None,
+    ) -> None:
+        """Older spelling of `create_index(column, config=BTree() | Bitmap() | LabelList())`."""
+        warn_deprecated("create_scalar_index(...)", f"create_index({column!r}, config=...)")
+        config = indices.scalar_config(index_type)
+        indices.create_scalar_index(self._shown, column, config, replace=replace, name=name)
+
+    def create_fts_index(self, column: str, *, replace: bool = False, name: str | None = None, **options: Any) -> None:
+        """Older spelling of `create_index(column, config=FTS(...))`."""
+        warn_deprecated("create_fts_index(...)", f"create_index({column!r}, config=FTS(...))")
+        indices.create_scalar_index(self._shown, column, FTS(**options), replace=replace, name=name)
+
+    def list_indices(self) -> list[IndexConfig]:
+        """The table's indices, by name."""
+        return indices.list_indices(self._dataset)
+
+    def index_stats(self, index_name: str) -> IndexStatistics | None:
+        """How many rows the index covers and how it measures; None if there is no such index."""
+        return indices.index_stats(self._dataset, index_name)
+
+    def drop_index(self, name: str) -> None:
+        """Drop the index *name*; the rows stay."""
+        indices.drop_index(self._shown, name)
+
+    def prewarm_index(self, name: str) -> None:
+        """Read the index *name* into memory, so that the first search need not."""
+        indices.prewarm_index(self._dataset, name)
+
+    def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
+        """Wait until the indices named cover every row.
+
+        Raises:
+            IndexTimeoutError: They don't after *timeout*.
+        """
+        indices.wait_for_index(self._shown, list(index_names), timeout.total_seconds())
+
+    # -- versions ------------------------------------------------------------------------------------------------
+
+    def list_versions(self) -> list[dict[str, Any]]:
+        """Every version kept: `version`, `timestamp`, `metadata`, oldest first."""
+        return versions.list_versions(self._dataset)
+
+    def checkout(self, version: int | str) -> None:
+        """Show a past version, by number or tag; this handle is read-only until `checkout_latest`."""
+        self._shown = self._shown.at(version)
+
+    def checkout_latest(self) -> None:
+        """Show the latest version, with what other processes wrote."""
+        self._shown = self._shown.unpinned()
+
+    def restore(self, version: int | str | None = None) -> None:
+        """Make a past version the latest, as a new version; None takes the one checked out."""
+        if version is None and not self._shown.pinned:
+            raise ValueError("nothing is checked out: call checkout before running restore without a version")
+        versions.restore(self._shown, version)
+        self.checkout_latest()
+
+    @property
+    def tags(self) -> Tags:
+        """Names for versions: `tags.create("v1", 3)`, then `checkout("v1")`."""
+        return Tags(self._shown)
+
+    # -- maintenance ---------------------------------------------------------------------------------------------
+
+    def optimize(
+        self, *, cleanup_older_than: timedelta | None = None, delete_unverified: bool = False
+    ) -> OptimizeStats:
+        """Merge small files, bring indices up to date without retraining, and drop old versions.
+
+        Args:
+            cleanup_older_than: Versions older than this go, unless tagged; None is 7 days.
+            delete_unverified: Also delete young files that no version names; safe only when nobody else writes.
+        """
+        return maintenance.optimize(
+            self._shown, cleanup_older_than=cleanup_older_than, delete_unverified=delete_unverified
+        )
+
+    def compact_files(self, **options: Any) -> CompactionStats:
+        """Merge small files; keywords go to pylance's `optimize.compact_files`."""
+        return maintenance.compact_files(self._shown, **options)
+
+    def cleanup_old_versions(
+        self, older_than: timedelta | None = None, *, delete_unverified: bool = False
+    ) -> CleanupStats:
+        """Delete versions older than *older_than* (None: 2 weeks), unless tagged, and the files only they need."""
+        return maintenance.cleanup_old_versions(self._shown, older_than, delete_unverified=delete_unverified)
+
+    def stats(self) -> TableStatistics:
+        """Bytes, rows, indices and fragment sizes."""
+        return maintenance.stats(self._dataset)
+
+    # -- columns -------------------------------------------------------------------------------------------------
+
+    def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
+        """Add columns: SQL expressions by name, or Arrow fields to be filled with nulls. Returns the new version."""
+        return self._shown.add_columns(transforms)
+
+    def alter_columns(self, *alterations: Mapping[str, Any]) -> int:
+        """Rename, retype or make nullable: `{"path": "a", "rename": "b"}`, `"data_type"`, `"nullable"`.
+
+        A column that feeds or holds vectors keeps its function under its new name. Returns the new version.
+        """
+        renames = {a["path"]: a["rename"] for a in alterations if a.get("rename")}
+        version = self._shown.alter_columns(list(alterations))
+        metadata = self._shown.schema.metadata or {}
+        renamed = rename_in_metadata(metadata, renames)
+        return self._shown.replace_metadata(renamed) if renamed != metadata else version
+
+    def drop_columns(self, columns: str | Iterable[str]) -> int:
+        """Drop columns; a vector column's function goes with it. Returns the new version.
+
+        A source column may go while its vectors stay: texts still find rows, but new rows must bring their vectors.
+        """
+        names = [columns] if isinstance(columns, str) else list(columns)
+        if set(names) >= set(self.schema.names):
+            raise SchemaError("a table keeps at least one column; drop_table drops it whole")
+        version = self._shown.drop_columns(names)
+        metadata = self._shown.schema.metadata or {}
+        kept = drop_from_metadata(metadata, names)
+        return self._shown.replace_metadata(kept) if kept != metadata else version
+
+
+LanceTable = Table

