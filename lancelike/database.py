@@ -240,7 +240,7 @@ def _declared(
     """The Arrow schema that *schema* and *configs* declare together, bindings in its metadata."""
     if schema is None:
         return None
-    arrow = schema.to_arrow_schema() if isinstance(schema, type) else schema
+    arrow = schema if isinstance(schema, pa.Schema) else schema.to_arrow_schema()
     return with_bindings(arrow, configs)
 
 

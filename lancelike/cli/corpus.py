@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 Kind: TypeAlias = Literal["module", "class", "function", "method"]
 
 SUMMARY_CHARS = 240
-"""About 60 tokens of the 256 that all-MiniLM-L6-v2 reads; with twice as much, answers were no better and took longer."""
+"""About 60 tokens of the 256 that all-MiniLM-L6-v2 reads. Twice as many were slower and answered no better."""
 
 LEFT_OUT = frozenset(
     [

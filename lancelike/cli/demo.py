@@ -18,6 +18,7 @@ from lancelike.embeddings import get_registry
 from lancelike.index import IvfPq
 from lancelike.pydantic import LanceModel
 
+MODEL = "all-MiniLM-L6-v2"
 TABLE = "stdlib"
 ANSWERS = 3
 TITLE_WIDTH = 18
@@ -31,7 +32,7 @@ QUESTIONS = (
     "find the difference between two texts",
 )
 
-model = get_registry().get("sentence-transformers").create(name="all-MiniLM-L6-v2")
+model = get_registry().get("sentence-transformers").create(name=MODEL)
 
 
 class Docstring(LanceModel):
@@ -50,7 +51,7 @@ def demonstrate(directory: str) -> None:
     print(f"Asking the documentation of Python {platform.python_version()}'s standard library\n")
     with step("load the model") as say:
         model.compute_query_embeddings("ready")
-        say(f"{model.name}, {model.ndims()} dimensions")
+        say(f"{MODEL}, {model.ndims()} dimensions")
     with step("read docstrings") as say:
         entries = collect_docstrings()
         say(f"{len(entries):,} modules, classes, functions and methods")

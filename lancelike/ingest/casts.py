@@ -19,7 +19,7 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """
     if array.type.equals(kind):
         return array
-    if pa.types.is_null(array.type):
+    if array.null_count == len(array):
         return pa.nulls(len(array), kind)
     if isinstance(kind, pa.BaseExtensionType) and array.type.equals(kind.storage_type):
         return kind.wrap_array(array)

@@ -60,14 +60,15 @@ def model_from_schema(
     Args:
         name: Name of the class.
         schema: The stored schema; `to_arrow_schema()` of the class gives its fields back exactly.
-        configs: The table's bindings; their vector columns become vector fields.
+        configs: The table's bindings; their vector columns become vector fields, unless a source was dropped since.
 
     Returns:
         A class with a field a column. A nullable one may be left out. A column whose name can't be a field's (it starts
         with an underscore, or is a method of the class) has a changed name and the column's as its alias. A column of a
         type without a Python counterpart is annotated `Any`.
     """
-    bindings = {config.vector_column: config for config in configs}
+    known = set(schema.names)
+    bindings = {config.vector_column: config for config in configs if known.issuperset(config.source_columns)}
     made: type[LanceModel] = _model(name, schema, LanceModel, bindings)
     return made
 

@@ -3,6 +3,9 @@
 What Arrow can't tell (a UUID from a text, an Enum from its values) is kept in the column's metadata under
 `lancelike:type`, as JSON with a `kind`. Any other type is given with `Annotated[T, pa.int32()]`, or with a whole
 `pa.field`, whose name, nullability and metadata then are the column's.
+
+A `datetime` column has no zone: a value with one is stored as its UTC time and comes back without. `AwareDatetime`,
+or `Field(json_schema_extra={"tz": ...})`, makes a column with a zone.
 """
 
 from __future__ import annotations

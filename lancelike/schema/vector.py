@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pyarrow as pa
 from pydantic import GetCoreSchemaHandler
@@ -29,15 +29,15 @@ class FixedSizeListMixin(ABC):
     def value_arrow_type() -> pa.DataType:
         """Arrow type of one number."""
 
-    @staticmethod
-    @abstractmethod
-    def nullable() -> bool:
+    @classmethod
+    def nullable(cls) -> bool:
         """Whether a row may have no vector."""
+        return True
 
-    @staticmethod
-    @abstractmethod
-    def arrow_type() -> pa.DataType:
+    @classmethod
+    def arrow_type(cls) -> pa.DataType:
         """Arrow type of the column."""
+        return pa.list_(cls.value_arrow_type(), cls.dim())
 
 
 def as_plain_list(value: Any) -> Any:
@@ -49,12 +49,8 @@ def as_plain_list(value: Any) -> Any:
     return value
 
 
-class _VectorValues(list[Any]):
+class _VectorValues(list[Any], FixedSizeListMixin):
     """The validated value of a vector field: a list whose repr stays short."""
-
-    @staticmethod
-    def dim() -> int:
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dim={self.dim()})"
@@ -74,7 +70,7 @@ def _numbers_schema(dim: int, value_type: pa.DataType) -> CoreSchema:
 def _vector_class(dim: int, value_type: pa.DataType, nullable: bool, multi: bool) -> type[FixedSizeListMixin]:
     vector_type = pa.list_(value_type, dim)
 
-    class VectorList(_VectorValues, FixedSizeListMixin):
+    class VectorList(_VectorValues):
         @staticmethod
         def dim() -> int:
             return dim
@@ -83,12 +79,12 @@ def _vector_class(dim: int, value_type: pa.DataType, nullable: bool, multi: bool
         def value_arrow_type() -> pa.DataType:
             return value_type
 
-        @staticmethod
-        def nullable() -> bool:
+        @classmethod
+        def nullable(cls) -> bool:
             return nullable
 
-        @staticmethod
-        def arrow_type() -> pa.DataType:
+        @classmethod
+        def arrow_type(cls) -> pa.DataType:
             return pa.list_(vector_type) if multi else vector_type
 
         @classmethod
@@ -112,7 +108,9 @@ class _VectorFactory:
         self._multi = multi
         self.__doc__ = f"Annotation of a {'column of several vectors a row' if multi else 'vector column'}."
 
-    def __call__(self, dim: int, value_type: pa.DataType = _FLOAT32, nullable: bool = True) -> type[FixedSizeListMixin]:
+    def __call__(
+        self, dim: SupportsIndex, value_type: pa.DataType = _FLOAT32, nullable: bool = True
+    ) -> type[FixedSizeListMixin]:
         """The annotation of a column of vectors.
 
         Args:
@@ -139,7 +137,7 @@ class _VectorFactory:
         raise TypeError(f"{name} must be parameterized with a dimension, e.g. {name}(128).")
 
 
-def _positive(dim: int) -> int:
+def _positive(dim: SupportsIndex) -> int:
     try:
         number = operator.index(dim)
     except TypeError:

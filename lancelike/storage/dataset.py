@@ -20,6 +20,7 @@ from lancelike.errors import (
     QueryError,
     ReadOnlyTableError,
     TableClosedError,
+    TableExistsError,
     TableNotFoundError,
 )
 from lancelike.query.plan import Scan
@@ -114,9 +115,9 @@ class Dataset:
             dataset = cls.open(location, name)
             dataset.overwrite(reader, data_storage_version=data_storage_version)
             return dataset
-        uri, pull = location.table_uri(name), Pull(reader)
         if location.is_memory and location.exists(name):
-            uri = location.load(name).uri
+            raise TableExistsError(name)
+        uri, pull = location.table_uri(name), Pull(reader)
         try:
             with callers_errors(pull), lance_errors(Subject(table=name, uri=uri)):
                 made = write_dataset(

@@ -174,7 +174,7 @@ def test_a_zone_given_as_lancedb_does() -> None:
         ({"max_digits": 60, "decimal_places": 2}, pa.decimal256(60, 2)),
     ],
 )
-def test_decimals_as_constrained(constraints: dict[str, int], arrow: pa.DataType) -> None:
+def test_decimals_as_constrained(constraints: Any, arrow: pa.DataType) -> None:
     assert field_of(Decimal, Field(**constraints)).type == arrow
     assert field_of(list[Annotated[Decimal, Field(**constraints)]]).type == pa.list_(arrow)
 
@@ -194,7 +194,6 @@ def test_an_arrow_field_says_all_of_a_column() -> None:
         (object, "unsupported type object"),
         (Path, "unsupported type Path"),
         (SecretStr, "unsupported type SecretStr"),
-        (complex, "unsupported type complex"),
         (list, "unsupported type list"),
         (int | str, r"unsupported type int \| str"),
         (int | str | None, "a column has one type"),
@@ -205,7 +204,7 @@ def test_an_arrow_field_says_all_of_a_column() -> None:
         (Memberless, "no members"),
         (Blank, "unsupported type Blank.*no fields"),
         (Node, r"field 'v.children\[\]': unsupported type Node .*contains itself"),
-        (list[complex], r"field 'v\[\]': unsupported type complex"),
+        (list[Path], r"field 'v\[\]': unsupported type Path"),
     ],
 )
 def test_types_without_a_home(annotation: Any, words: str) -> None:
@@ -221,8 +220,8 @@ def test_a_model_that_contains_itself() -> None:
 
 
 def test_a_nested_field_is_named_by_its_path() -> None:
-    inner = create_model("Inner", deep=(complex, ...))
-    with pytest.raises(TypeError, match=r"field 'v\.deep': unsupported type complex"):
+    inner = create_model("Inner", deep=(Path, ...))
+    with pytest.raises(TypeError, match=r"field 'v\.deep': unsupported type Path"):
         field_of(inner)
 
 

@@ -51,8 +51,8 @@ class AsSettings(BaseModel):
         return {"name": "settings", "model": {}}
 
 
-def declare(**fields: Any) -> type[LanceModel]:
-    return create_model("Declared", __base__=LanceModel, **fields)
+def declare(base: Any = LanceModel, **fields: Any) -> Any:
+    return create_model("Declared", __base__=base, **fields)
 
 
 def pairs(model: type[LanceModel]) -> dict[str, tuple[str, ...]]:
@@ -136,7 +136,7 @@ def test_marks_in_annotated() -> None:
 def test_a_subclass_keeps_the_bindings() -> None:
     function = Dims()
     base = declare(text=(str, source_field(function)), vector=(Vector(2), vector_field(function)))
-    derived = create_model("Derived", __base__=base, extra=(int, 0))
+    derived = declare(base, extra=(int, 0))
     (config,) = derived.parse_embedding_functions()
     assert config.function is function
     assert derived.to_arrow_schema().names == ["text", "vector", "extra"]

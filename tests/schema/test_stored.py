@@ -54,6 +54,10 @@ class Address(BaseModel):
     tags: set[str]
 
 
+def declare(**fields: Any) -> Any:
+    return create_model("Declared", __base__=LanceModel, **fields)
+
+
 TIMES = st.datetimes(dt.datetime(1950, 1, 1), dt.datetime(2150, 1, 1))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -108,9 +112,13 @@ def models_with_rows(draw: st.DrawFn) -> tuple[type[LanceModel], list[LanceModel
         f"c{number}": (annotation | None, strategy | st.none()) if none else (annotation, strategy)
         for number, ((annotation, strategy), none) in enumerate(zip(chosen, optional, strict=True))
     }
-    model = create_model("Drawn", __base__=LanceModel, **{name: (kind, ...) for name, (kind, _) in columns.items()})
+    model = declare(**{name: (kind, ...) for name, (kind, _) in columns.items()})
     row = st.fixed_dictionaries({name: strategy for name, (_, strategy) in columns.items()})
     return model, [model(**values) for values in draw(st.lists(row, min_size=1, max_size=4))]
+
+
+def reflect(schema: pa.Schema) -> Any:
+    return model_from_schema("Reflected", schema)
 
 
 def through_lance(path: Path, rows: list[Any]) -> tuple[pa.Schema, list[dict[str, Any]]]:
@@ -128,21 +136,21 @@ def test_rows_survive_lance(tmp_path: Path, drawn: tuple[type[LanceModel], list[
     schema, stored = through_lance(path, rows)
     assert schema.equals(model.to_arrow_schema(), check_metadata=True)
     assert [model(**row_to_values(model, row)) for row in stored] == rows
-    reflected = model_from_schema("Reflected", schema)
+    reflected = reflect(schema)
     assert reflected.to_arrow_schema().equals(schema, check_metadata=True)
     assert [model_to_row(reflected(**row_to_values(reflected, row))) for row in stored] == stored
 
 
 @pytest.mark.parametrize("annotation", [annotation for annotation, _ in VALUES], ids=str)
 def test_every_type_has_nulls(tmp_path: Path, annotation: Any) -> None:
-    model = create_model("One", __base__=LanceModel, v=(annotation | None, None))
+    model = declare(v=(annotation | None, None))
     schema, stored = through_lance(tmp_path / "t", [model(), model()])
     assert stored == [{"v": None}, {"v": None}]
-    assert model_from_schema("M", schema)(**stored[0]).v is None
+    assert reflect(schema)(**stored[0]).v is None
 
 
 def test_stored_values_serve_in_filters_and_as_keys(tmp_path: Path) -> None:
-    model = create_model("One", __base__=LanceModel, id=(UUID, ...), color=(Color, ...), n=(int, ...))
+    model = declare(id=(UUID, ...), color=(Color, ...), n=(int, ...))
     rows = [model(id=UUID(int=n), color=Color.RED if n else Color.BLUE, n=n) for n in range(3)]
     schema, _ = through_lance(tmp_path / "t", rows)
     dataset = lance.dataset(tmp_path / "t")
@@ -175,7 +183,7 @@ def test_every_kind_of_column_has_a_python_type() -> None:
             pa.field("p", pa.list_(pa.float64(), 3), metadata={"lance-encoding:x": "y"}),
         ]
     )
-    model = model_from_schema("M", schema)
+    model = reflect(schema)
     assert model.to_arrow_schema().equals(schema, check_metadata=True)
     annotations = {name: info.annotation for name, info in model.model_fields.items()}
     assert annotations["a"] is int
@@ -193,24 +201,24 @@ def test_every_kind_of_column_has_a_python_type() -> None:
 
 def test_an_arrow_uuid_column(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("id", pa.uuid(), nullable=False), pa.field("said", pa.json_())])
-    model = model_from_schema("M", schema)
+    model = reflect(schema)
     rows = [model(id=UUID(int=1), said='{"a":1}')]
     _, stored = through_lance(tmp_path / "t", rows)
     assert [model(**row_to_values(model, row)) for row in stored] == rows
 
 
 def test_restored_enums_equal_their_values() -> None:
-    declared = create_model("One", __base__=LanceModel, color=(Color, ...), size=(Size, ...), kind=(Literal["a"], "a"))
-    made = model_from_schema("M", declared.to_arrow_schema())(color="red", size=2, kind="a")
+    declared = declare(color=(Color, ...), size=(Size, ...), kind=(Literal["a"], "a"))
+    made = reflect(declared.to_arrow_schema())(color="red", size=2, kind="a")
     assert (made.color, made.size) == ("red", 2)
     assert [member.name for member in type(made.color)] == ["RED", "BLUE"]
     with pytest.raises(ValidationError):
-        model_from_schema("M", declared.to_arrow_schema())(color="green", size=2, kind="a")
+        reflect(declared.to_arrow_schema())(color="green", size=2, kind="a")
 
 
 def test_columns_whose_names_can_not_be_fields() -> None:
     names = ["_rowid", "copy", "model_config", "model_name", "a b", "a_b", "class", "to_arrow_schema", "1st", "_", "ü"]
-    model = model_from_schema("Odd", pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names]))
+    model = reflect(pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names]))
     made = model(**{name: number for number, name in enumerate(names)})
     assert model.to_arrow_schema().names == names
     assert model_to_row(made) == {name: number for number, name in enumerate(names)}
@@ -220,16 +228,14 @@ def test_columns_whose_names_can_not_be_fields() -> None:
 
 def test_a_stored_table_keeps_its_functions() -> None:
     function = Dims()
-    declared = create_model(
-        "Doc",
-        __base__=LanceModel,
+    declared = declare(
         title=(str, source_field(function)),
         body=(str, ...),
         vector=(Vector(2), vector_field(function)),
         joined=(list[float], vector_field(function, template="{title}: {body}")),
         tokens=(MultiVector(2, nullable=False), vector_field(function, source="body")),
     )
-    model = model_from_schema("Doc", declared.to_arrow_schema(), declared.parse_embedding_functions())
+    model: Any = model_from_schema("Doc", declared.to_arrow_schema(), declared.parse_embedding_functions())
     assert model.parse_embedding_functions() == declared.parse_embedding_functions()
     assert model.to_arrow_schema().equals(declared.to_arrow_schema(), check_metadata=True)
     assert model(title="t", body="b").vector is None
@@ -237,13 +243,20 @@ def test_a_stored_table_keeps_its_functions() -> None:
     assert issubclass(model, LanceModel)
 
 
+def test_a_vector_whose_source_was_dropped_is_a_plain_column() -> None:
+    function = Dims()
+    declared = declare(text=(str, source_field(function)), vector=(Vector(2), vector_field(function)))
+    left = declared.to_arrow_schema().remove(0)
+    model: Any = model_from_schema("Doc", left, declared.parse_embedding_functions())
+    assert model.parse_embedding_functions() == []
+    assert model.to_arrow_schema().equals(left.remove_metadata(), check_metadata=True)
+
+
 def test_a_source_whose_name_can_not_be_a_field() -> None:
     function = Dims()
     schema = pa.schema([pa.field("the text", pa.utf8()), pa.field("_v", pa.list_(pa.float32(), 2))])
     config = vector_field(function, source="the text", alias="_v")
-    declared = create_model(
-        "Doc",
-        __base__=LanceModel,
+    declared = declare(
         text=(Annotated[str, schema.field(0)], Field(alias="the text")),
         v=(Annotated[list[float], schema.field(1)], config),
     )
@@ -272,6 +285,6 @@ arrow_types = st.recursive(
 @given(st.lists(st.builds(pa.field, names, arrow_types, st.booleans()), max_size=5, unique_by=lambda field: field.name))
 def test_a_models_schema_is_the_one_it_was_made_from(fields: list[pa.Field]) -> None:
     schema = pa.schema(fields)
-    model = model_from_schema("M", schema)
+    model = reflect(schema)
     assert model.to_arrow_schema().equals(schema, check_metadata=True)
     assert model.model_json_schema()["type"] == "object"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,23 @@ def test_values_are_copied_and_pickled_as_lists() -> None:
     assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == [1.0, 2.0]
 
 
+def test_a_vector_class_of_ones_own() -> None:
+    class Pair(FixedSizeListMixin):
+        @staticmethod
+        def dim() -> int:
+            return 2
+
+        @staticmethod
+        def value_arrow_type() -> pa.DataType:
+            return pa.int16()
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return handler(list[int])
+
+    assert column(Pair) == pa.field("v", pa.list_(pa.int16(), 2))
+
+
 def test_json_schema_has_the_length() -> None:
     said = one(Vector(2, nullable=False)).model_json_schema()["properties"]["v"]
     assert (said["minItems"], said["maxItems"], said["items"]) == (2, 2, {"type": "number"})
@@ -97,11 +114,11 @@ def test_json_schema_has_the_length() -> None:
 
 @pytest.mark.parametrize("name", ["Vector", "MultiVector"])
 def test_a_bare_annotation_says_what_to_write(name: str) -> None:
-    bare = {"Vector": Vector, "MultiVector": MultiVector}[name]
+    bare: Any = {"Vector": Vector, "MultiVector": MultiVector}[name]
     with pytest.raises(TypeError, match=rf"{name} must be parameterized.*{name}\(128\)"):
         one(bare)
     with pytest.raises(TypeError, match="must be parameterized"):
-        one(list[bare])
+        one(Annotated[bare, "x"])
     assert repr(bare) == name
 
 
