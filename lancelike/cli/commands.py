@@ -9,13 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 import lancelike
+from lancelike.cli.asking import nearest
 from lancelike.cli.tabular import aligned, terminal_width
-
-REFINE_FACTOR = 10
-"""Candidates per row asked for, compared by their whole vectors: distances are then exact, whatever the index."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,18 +93,6 @@ def open_database(uri: str) -> lancelike.DBConnection:
     if "://" not in uri and not Path(uri).is_dir():
         raise SystemExit(f"lancelike: there is no database at {uri!r}; `lancelike demo` makes one in ./demo-data")
     return lancelike.connect(uri)
-
-
-def nearest(table: lancelike.Table, question: str, limit: int) -> list[dict[str, Any]]:
-    """Return the rows nearest to *question*, nearest first: their `distance`, then all columns but lists and bytes."""
-    shown = [field.name for field in table.schema if is_readable(field.type)]
-    search = table.search(question).refine_factor(REFINE_FACTOR).select([*shown, "_distance"]).limit(limit)
-    return [{"distance": row.pop("_distance"), **row} for row in search.to_list()]
-
-
-def is_readable(kind: pa.DataType) -> bool:
-    """Tell whether values of this type make sense in a line of text."""
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def describe(table: lancelike.Table) -> dict[str, Any]:

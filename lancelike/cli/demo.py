@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import lancelike
-from lancelike.cli.commands import nearest
+from lancelike.cli.asking import nearest
 from lancelike.cli.corpus import Entry, collect_docstrings
 from lancelike.cli.tabular import aligned, terminal_width
 from lancelike.embeddings import get_registry

@@ -39,10 +39,8 @@ def one_line(value: object) -> str:
 
 def widest_that_fits(widths: Sequence[int], total: int) -> int:
     """Return the greatest limit on each width, at least 8, under which they sum to at most *total*."""
-    limits = range(8, max(8, *widths))
-    return max(
-        (limit for limit in (*limits, max(widths)) if sum(min(wide, limit) for wide in widths) <= total), default=8
-    )
+    limits = range(max(widths), 8, -1)
+    return next((limit for limit in limits if sum(min(wide, limit) for wide in widths) <= total), 8)
 
 
 def cut(text: str, width: int) -> str:

@@ -170,7 +170,7 @@ def _checked_vector(
 def _as_array(values: Any, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.ascontiguousarray(values, dtype=dtype)
+            return np.asarray(values, dtype=dtype, order="C")
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -212,7 +212,7 @@ class VectorQueryBuilder(QueryBuilder):
         return self._with(bypass_vector_index=True)
 
     def fast_search(self) -> Self:
-        """Search only rows that the index covers; rows newer than it are left out."""
+        """Search only rows that the index covers, and leave out those newer than it; without an index, every row."""
         return self._with(fast_search=True)
 
 
@@ -299,7 +299,11 @@ class LanceEmptyQueryBuilder(LanceQueryBuilder):
 
 
 def _sql(expression: Expression) -> str:
-    return expression if isinstance(expression, str) else expression.to_sql()
+    if isinstance(expression, str):
+        return expression
+    if not hasattr(expression, "to_sql"):
+        raise QueryError(f"{expression!r} is no SQL text and has no to_sql()")
+    return expression.to_sql()
 
 
 def _seconds(timeout: timedelta | None) -> float | None:

@@ -64,7 +64,7 @@ def plan_scan(query: Query, column: VectorColumn | None = None, metric: Distance
     """
     if query.vector is None or column is None:
         return _plan_rows(query)
-    nearest = {"q": query_vector(query.vector, column), **_nearest(query, column, metric)}
+    nearest = {"q": query_vector(query.vector, column, metric), **_nearest(query, column, metric)}
     return _plan_nearest(query, nearest, batch=is_batch(query, column))
 
 
@@ -101,7 +101,8 @@ def _plan_nearest(query: Query, nearest: dict[str, Any], *, batch: bool) -> Scan
         nearest=nearest,
         with_row_id=query.with_row_id,
         with_row_address=query.with_row_address,
-        fast_search=query.fast_search,
+        # what the index leaves out is nothing to skip when the index isn't used: Lance would find no row at all
+        fast_search=query.fast_search and not query.bypass_vector_index,
         order_by=query.order_by,
         fragments=query.fragments,
     )
@@ -143,11 +144,12 @@ def _probes(query: Query) -> tuple[int, int | None]:
     return minimum, maximum or None
 
 
-def query_vector(vector: NDArray[Any], column: VectorColumn) -> Any:
+def query_vector(vector: NDArray[Any], column: VectorColumn, metric: DistanceType | None = None) -> Any:
     """*vector* for *column*, in the form that pylance converts least: an Arrow array, or rows of shape (m, ndims).
 
     Raises:
-        QueryError: Its length is not the column's, or the column holds bytes and *vector* something else.
+        QueryError: Its length is not the column's, its values don't fit the column's type, or it has no direction and
+            *metric* is cosine: Lance would find no row for it.
     """
     if vector.shape[-1] != column.ndims:
         raise QueryError(
@@ -155,6 +157,18 @@ def query_vector(vector: NDArray[Any], column: VectorColumn) -> Any:
         )
     if pa.types.is_uint8(column.value_type) and not ((vector >= 0) & (vector <= 255) & (vector % 1 == 0)).all():
         raise QueryError(f"column {column.name!r} holds bytes; the query has values that are no integers from 0 to 255")
-    dtype = np.float64 if pa.types.is_float64(column.value_type) else np.float32
-    vector = np.ascontiguousarray(vector, dtype=dtype)
+    if metric == "cosine" and not vector.any(axis=-1).all():
+        raise QueryError("the query vector is zero throughout, which has no cosine distance to anything")
+    dtype = np.dtype(np.float64 if pa.types.is_float64(column.value_type) else np.float32)
+    vector = _cast(vector, dtype)
     return pa.array(vector) if vector.ndim == 1 else vector
+
+
+def _cast(vector: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if vector.dtype == dtype:
+        return np.ascontiguousarray(vector)
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(vector, dtype)
+    if not np.isfinite(cast).all():
+        raise QueryError(f"the query vector has values too large for {dtype}: up to {np.abs(vector).max():g}")
+    return cast

@@ -99,7 +99,7 @@ def query_from(search: Any, vector_column_name: str | None = None, query_type: Q
 def _as_vectors(search: Any) -> NDArray[Any] | None:
     """*search* as an array of shape (ndims,) or (m, ndims); None when it is no vector."""
     if _reads_as_array(search):
-        array = np.asarray(search)
+        array = np.asarray(search).copy()  # the caller may fill its buffer anew before the query runs
         return _checked(array) if array.dtype.kind in "iuf" and array.ndim in (1, 2) else None
     if isinstance(search, list | tuple):
         return _from_sequence(search)

@@ -67,7 +67,7 @@ class EmbeddingFunctionConfig:
     Attributes:
         vector_column: The column that holds the vectors.
         source_column: The column that is embedded; None when *template* says what is.
-        function: The embedding function. Its repr is left out of this one's.
+        function: The embedding function.
         template: Text with column names in braces, embedded in place of one column.
 
     Raises:
@@ -76,7 +76,7 @@ class EmbeddingFunctionConfig:
 
     vector_column: str
     source_column: str | None
-    function: Any = field(repr=False)
+    function: Any
     template: str | None = None
 
     def __post_init__(self) -> None:

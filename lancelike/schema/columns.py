@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, NewType, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, NewType, TypeAlias, Union, get_args, get_origin
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -103,7 +103,14 @@ def pydantic_to_schema(model: type[BaseModel]) -> pa.Schema:
         TypeError: A field's type has no home in Arrow ("unsupported type").
         SchemaError: A vector field and its embedding function disagree.
     """
-    return pa.schema([_column(name, info, within=(model,)) for name, info in model.model_fields.items()])
+    return pa.schema([_column(name, info, within=(model,)) for name, info in fields_of(model).items()])
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """*model*'s fields by name, with annotations that named what was not defined yet looked up again."""
+    if not model.__pydantic_complete__:
+        model.model_rebuild(raise_errors=False)
+    return model.model_fields
 
 
 def column_name(name: str, info: FieldInfo) -> str:
@@ -151,7 +158,7 @@ _known_codecs: WeakKeyDictionary[type[BaseModel], tuple[_Codec, ...]] = WeakKeyD
 def _codecs(model: type[BaseModel]) -> tuple[_Codec, ...]:
     found = _known_codecs.get(model)
     if found is None:
-        found = tuple(_codec(model, name, info) for name, info in model.model_fields.items())
+        found = tuple(_codec(model, name, info) for name, info in fields_of(model).items())
         _known_codecs[model] = found
     return found
 
@@ -280,6 +287,8 @@ def _mapped(base: Any, extras: Sequence[Any], path: str, within: tuple[type, ...
         return _enum(base, path)
     if isinstance(base, type) and issubclass(base, BaseModel):
         return _struct(base, path, within)
+    if isinstance(base, ForwardRef):
+        raise TypeError(f"field {path!r}: {base.__forward_arg__} is not defined where the class is; define it there")
     raise _unsupported(base, path)
 
 
@@ -376,7 +385,7 @@ def _enum_value(stored: pa.DataType, value: Any) -> Any:
 def _struct(base: type[BaseModel], path: str, within: tuple[type, ...]) -> Form:
     if base in within:
         raise _unsupported(base, path, "it contains itself")
-    fields = base.model_fields
+    fields = fields_of(base)
     if not fields:
         raise _unsupported(base, path, "it has no fields")
     for name, info in fields.items():

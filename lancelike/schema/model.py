@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from lancelike.errors import SchemaError
 from lancelike.schema.bindings import BoundFunction, EmbeddingFunctionConfig, bindings_to_metadata
-from lancelike.schema.columns import column_name, pydantic_to_schema
+from lancelike.schema.columns import column_name, fields_of, pydantic_to_schema
 from lancelike.schema.fields import VectorMark, source_mark, vector_mark
 
 
@@ -18,15 +18,12 @@ class LanceModel(BaseModel):
     """A pydantic model whose fields are a table's columns.
 
     Example:
-        >>> import pyarrow as pa
-        >>> from lancelike.pydantic import LanceModel, Vector
-        >>> class Doc(LanceModel):
-        ...     text: str
-        ...     vector: Vector(2)
-        >>> Doc.to_arrow_schema().names
-        ['text', 'vector']
-        >>> Doc(text="hello", vector=[1, 2]).vector
-        Vector(dim=2)
+        ```python
+        class Doc(LanceModel):
+            id: int
+            text: str = function.SourceField()
+            vector: Vector(function.ndims()) = function.VectorField()
+        ```
     """
 
     @classmethod
@@ -66,7 +63,7 @@ class LanceModel(BaseModel):
 
 def bindings_of(model: type[BaseModel]) -> list[EmbeddingFunctionConfig]:
     """The bindings that *model*'s fields declare; see `LanceModel.parse_embedding_functions`."""
-    fields = {column_name(name, info): info for name, info in model.model_fields.items()}
+    fields = {column_name(name, info): info for name, info in fields_of(model).items()}
     vectors = {column: mark for column, info in fields.items() if (mark := vector_mark(info)) is not None}
     sources = {column: read.function for column, info in fields.items() if (read := source_mark(info)) is not None}
     configs = {

@@ -80,7 +80,7 @@ class Searcher:
 
     def explain(self, query: Query, verbose: bool = False) -> str:
         """Lance's plan for *query*; content is not embedded for it."""
-        return self._dataset.explain(self._plan(self._with_zeros(query)).scan, verbose)
+        return self._dataset.explain(self._plan(self._with_ones(query)).scan, verbose)
 
     def analyze(self, query: Query) -> str:
         """Lance's plan for *query* with the figures of a run."""
@@ -88,7 +88,7 @@ class Searcher:
 
     def output_schema(self, query: Query) -> pa.Schema:
         """The schema of the rows that `table` returns; content is not embedded for it."""
-        plan = self._plan(self._with_zeros(query))
+        plan = self._plan(self._with_ones(query))
         return plan.output_schema(self._dataset.output_schema(plan.scan))
 
     def _plan(self, query: Query) -> SearchPlan:
@@ -114,13 +114,13 @@ class Searcher:
         vector = _embed(self._function(column), query.content, column, deadline)
         return replace(query, vector=vector, content=None, vector_column=column.name)
 
-    def _with_zeros(self, query: Query) -> Query:
-        """*query* with zeros for what its content would become: plans don't depend on the values."""
+    def _with_ones(self, query: Query) -> Query:
+        """*query* with ones for what its content would become: plans don't depend on the values."""
         if query.content is None:
             return query
         column = self._column(query)
         shape = (len(query.content), column.ndims) if _is_several(query.content) else (column.ndims,)
-        return replace(query, vector=np.zeros(shape, np.float32), content=None, vector_column=column.name)
+        return replace(query, vector=np.ones(shape, np.float32), content=None, vector_column=column.name)
 
     def _function(self, column: VectorColumn) -> Any:
         for binding in self._bindings:

@@ -108,13 +108,13 @@ def with_metric(query: Query, dataset: Dataset, column: VectorColumn) -> Query:
     """*query* with the distance to rank by: its own, else that of the column's index, else None for the default.
 
     An index measures one distance; asked for another, the search goes past it rather than answer in the wrong one.
+    Without an index there is none to use, so that `fast_search` leaves out no row.
     """
     metrics = facts_of(dataset).metrics
     if column.name not in metrics:
         metrics[column.name] = index_metric(dataset, column.name)
     indexed = metrics[column.name]
-    if query.distance_type is None:
-        return replace(query, distance_type=indexed) if indexed else query
-    if indexed is None or indexed == query.distance_type:
-        return query
-    return replace(query, bypass_vector_index=True)
+    metric = query.distance_type or indexed
+    if indexed is None or indexed != metric:
+        return replace(query, distance_type=metric, bypass_vector_index=True)
+    return replace(query, distance_type=metric)

@@ -16,6 +16,7 @@ from lance import LanceDataset, LanceScanner, write_dataset
 from lance.dataset import ColumnOrdering
 
 from lancelike.errors import (
+    ColumnNotFoundError,
     CommitConflictError,
     QueryError,
     ReadOnlyTableError,
@@ -36,6 +37,7 @@ T = TypeVar("T")
 _COMMIT_ATTEMPTS = 10
 _CONFLICT_RETRIES = 10
 _MERGE_TIMEOUT_S = 30.0
+_SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
 
 
 class Dataset:
@@ -248,7 +250,7 @@ class Dataset:
             num_rows = shown.count_rows()
             if outside := [offset for offset in offsets if not 0 <= offset < num_rows]:
                 raise QueryError(f"no row at offset {outside[0]}: table {self.name!r} has {num_rows} rows")
-            return shown.take(list(offsets), _projection(columns))
+            return shown.take(list(offsets), _projection_of(shown, columns))
 
     def take_row_ids(
         self, row_ids: Sequence[int], columns: Sequence[str] | Mapping[str, str] | None = None
@@ -256,7 +258,7 @@ class Dataset:
         """Rows whose `_rowid` is among *row_ids*, in the order given; ids of no row are left out."""
         shown = self._readable()
         with self.errors():
-            return shown._take_rows(list(row_ids), _projection(columns))
+            return shown._take_rows(list(row_ids), _projection_of(shown, columns))
 
     def append(self, reader: pa.RecordBatchReader | pa.Table) -> int:
         """Add rows in one commit; the new version.
@@ -476,6 +478,17 @@ def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] 
     if columns is None:
         return None
     return dict(columns) if isinstance(columns, Mapping) else list(columns)
+
+
+def _projection_of(
+    shown: LanceDataset, columns: Sequence[str] | Mapping[str, str] | None
+) -> list[str] | dict[str, str] | None:
+    """A projection to take rows with: Lance panics there, with a trace on stderr, at a name it does not know."""
+    if columns is not None and not isinstance(columns, Mapping):
+        for name in columns:
+            if not name.startswith(_SYSTEM_COLUMNS) and not shown.lance_schema.field(name):
+                raise ColumnNotFoundError(name, shown.schema.names)
+    return _projection(columns)
 
 
 def _orderings(scan: Scan) -> list[ColumnOrdering] | None:

@@ -118,13 +118,14 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         lambda match, message, subject: IndexExistsError(match["index"]),
     ),
     (
-        r"file size is too small|Invalid range|invalid magic|does not appear to be a Lance file|PanicException"
-        r"|Not found: \S+/(data|_indices|_deletions)/|failed to decode|unexpected EOF|early eof",
+        r"file size is too small|Invalid range|invalid magic|does not appear to be a Lance file"
+        r"|Not found: \S+/(data|_indices|_deletions)/|failed to fill whole buffer|failed to decode",
         _file_damaged,
     ),
     (r"No field named (?P<column>.+?)\.(?= Valid fields are| Did you mean|,|$)", _column_not_found),
     (r"[Cc]olumn (?P<column>\S+) (does not exist|is not in the dataset)", _column_not_found),
     (r"Field (?P<column>\S+) not found", _column_not_found),
+    (r"FieldNotFound .*field_name: (?P<column>\"[^\"]*\")", _column_not_found),
     (r"^(?P<column>\S+) not found in schema", _column_not_found),
     (r"The field `(?P<column>.+?)` contained null values", _null_in_column),
     (r"multiple source rows match the same target row on \((?P<key>.*?)\)", _ambiguous_merge),
@@ -156,15 +157,14 @@ def readable(message: str) -> str:
 
 def translate(error: BaseException, subject: Subject) -> LancelikeError:
     """Our exception for one that Lance raised about *subject*."""
-    message = readable(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
-    if type(error).__name__ == "PanicException":
-        message = f"PanicException: {message}"
+    raw = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    message = readable(raw)
     for pattern, build in _TRANSLATIONS:
         if match := re.search(pattern, message):
             return build(match, message, subject)
     if isinstance(error, LanceCommitConflictError):
         return CommitConflictError(message, subject.uri)
-    if isinstance(error, _REFUSALS) or "Invalid user input" in str(error):
+    if "LanceError(IO)" not in raw and (isinstance(error, _REFUSALS) or "Invalid user input" in raw):
         return QueryError(message)
     return StorageError(message, subject.uri)
 

@@ -168,7 +168,7 @@ class Location:
             raise TableNotFoundError(name, self.list_tables())
 
     def _errors(self, name: str = "") -> AbstractContextManager[None]:
-        return lance_errors(Subject(table=name, uri=self.uri))
+        return lance_errors(Subject(table=name, uri=self.table_uri(name) if name else self.uri))
 
     def _delete_objects(self, name: str) -> None:
         """Versions go first: what is left of an interrupted drop is then no table."""

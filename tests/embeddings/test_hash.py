@@ -16,7 +16,8 @@ from lancelike.errors import SchemaError
 @given(st.lists(st.text(), max_size=5), st.integers(1, 70))
 def test_vectors_are_unit_length_and_finite(texts: list[str], dim: int) -> None:
     vectors = HashEmbeddings(dim=dim).generate_embeddings(texts)
-    assert (vectors.shape, vectors.dtype) == ((len(texts), dim), np.float32)
+    assert vectors.shape == (len(texts), dim)
+    assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 

@@ -33,6 +33,10 @@ TEXTS = [
 ]
 
 
+def embed_source(function: SentenceTransformerEmbeddings, text: str) -> Any:
+    return embed_sources(function, [text])[0]
+
+
 @pytest.fixture(scope="module")
 def model() -> Any:
     return sentence_transformers.SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
@@ -79,13 +83,13 @@ def test_more_texts_than_one_pass_keep_their_order(function: SentenceTransformer
     texts = [f"number {i} " * (1 + i % 5) for i in range(70)]
     vectors = embed_sources(function, texts)
     for i in (0, 1, 33, 69):
-        np.testing.assert_allclose(vectors[i], embed_query(function, texts[i]), atol=1e-5)
+        np.testing.assert_allclose(np.asarray(vectors[i]), embed_query(function, texts[i]), atol=1e-5)
 
 
 def test_each_role_has_its_prompt(model: Any) -> None:
     function = SentenceTransformerEmbeddings(source_prompt="passage: ", query_prompt="query: ")
     passage, query, bare = model.encode(["passage: cats", "query: cats", "cats"], normalize_embeddings=True)
-    np.testing.assert_allclose(embed_sources(function, ["cats"])[0], passage, atol=1e-5)
+    np.testing.assert_allclose(embed_source(function, "cats"), passage, atol=1e-5)
     np.testing.assert_allclose(embed_query(function, "cats"), query, atol=1e-5)
     np.testing.assert_allclose(function.compute_query_embeddings("cats")[0], query, atol=1e-5)
     np.testing.assert_allclose(function.generate_embeddings(["cats"])[0], bare, atol=1e-5)
@@ -101,7 +105,7 @@ def test_the_models_own_prompts_are_for_the_asking(tmp_path: Path, model: Any) -
     question, text, bare = model.encode(["question: cats", "text: cats", "cats"], normalize_embeddings=True)
     own = SentenceTransformerEmbeddings(name=str(folder), own_prompts=True)
     np.testing.assert_allclose(embed_query(own, "cats"), question, atol=1e-5)
-    np.testing.assert_allclose(embed_sources(own, ["cats"])[0], text, atol=1e-5)
+    np.testing.assert_allclose(embed_source(own, "cats"), text, atol=1e-5)
     plain = SentenceTransformerEmbeddings(name=str(folder))
     np.testing.assert_allclose(embed_query(plain, "cats"), bare, atol=1e-5)
 

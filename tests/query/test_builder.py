@@ -134,6 +134,8 @@ def test_a_vector_search_has_a_limit(near: LanceVectorQueryBuilder, limit: int |
         (lambda q: q.metric("euclidean"), "Invalid distance type 'euclidean'.  Must be one of l2, cosine, dot"),
         (lambda q: q.select("id"), "columns must be a list or a dictionary"),
         (lambda q: q.select(3), "columns must be a list or a dictionary"),
+        (lambda q: q.where(3), "no SQL text"),
+        (lambda q: q.select({"a": 3}), "no SQL text"),
         (lambda q: q.to_batches(0), "batch_size must be greater than 0"),
     ],
 )

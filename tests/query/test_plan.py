@@ -99,7 +99,8 @@ def test_options_that_are_set_are_passed_on() -> None:
     assert scan.nearest["ef"] == 50
     assert scan.nearest["distance_range"] == (0.5, None)
     assert not scan.nearest["use_index"]
-    assert scan.fast_search
+    assert not scan.fast_search
+    assert plan(fast_search=True).fast_search
     assert not scan.prefilter
 
 
@@ -123,3 +124,8 @@ def test_a_double_column_keeps_the_query_double() -> None:
     scan = plan_scan(Query(vector=np.full(4, 0.1)), VectorColumn("v", 4, pa.float64()))
     assert scan.nearest is not None
     assert scan.nearest["q"].to_pylist() == [0.1] * 4
+
+
+def test_a_query_too_large_for_the_column() -> None:
+    with pytest.raises(QueryError, match="too large for float32: up to 1e\\+300"):
+        plan(vector=np.full(4, 1e300))

@@ -99,6 +99,14 @@ def test_vectors_that_are_none(search: Any, words: str) -> None:
         query_from(search)
 
 
+def test_a_query_keeps_its_own_vector() -> None:
+    buffer = np.ones(3, np.float32)
+    query = query_from(buffer)
+    buffer[:] = 7
+    assert query.vector is not None
+    assert query.vector.tolist() == [1, 1, 1]
+
+
 def test_kinds_of_search() -> None:
     with pytest.raises(QueryError, match="Unknown query type: 'foo'"):
         query_from("text", query_type="foo")  # type: ignore[arg-type]  # what a script may do

@@ -225,6 +225,25 @@ def test_a_nested_field_is_named_by_its_path() -> None:
         field_of(inner)
 
 
+class Early(LanceModel):
+    part: Later  # defined below
+
+
+class Later(BaseModel):
+    n: int
+
+
+def test_a_name_defined_later_is_found() -> None:
+    assert Early.to_arrow_schema().field("part").type == pa.struct([pa.field("n", pa.int64(), False)])
+
+
+def test_a_name_defined_nowhere() -> None:
+    nowhere: Any = "Nowhere"
+    model = create_model("One", v=(nowhere, ...))
+    with pytest.raises(TypeError, match="field 'v': Nowhere is not defined"):
+        pydantic_to_schema(model)
+
+
 class Everything(LanceModel):
     id: UUID
     color: Color

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -97,3 +98,11 @@ def test_a_scan_in_time_and_late(docs: Dataset) -> None:
     for timeout in (timedelta(0), timedelta(microseconds=1)):
         with pytest.raises(QueryTimeoutError, match="Query timeout"):
             search(docs).to_list(timeout=timeout)
+
+
+def test_a_stream_that_is_late(docs: Dataset) -> None:
+    reader = search(docs).to_batches(10, timeout=timedelta(seconds=0.3))
+    assert next(reader).num_rows == 10
+    time.sleep(0.35)
+    with pytest.raises(QueryTimeoutError):
+        reader.read_all()

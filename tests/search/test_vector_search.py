@@ -152,6 +152,33 @@ def test_rows_newer_than_the_index_are_found_unless_fast_search(docs: Dataset, v
     assert search(docs, vectors[0] + 9).fast_search().limit(1).to_arrow()["id"].to_pylist() != [999]
 
 
+def test_fast_search_without_use_of_an_index_leaves_out_nothing(docs: Dataset, vectors: Float32) -> None:
+    assert len(search(docs, vectors[0]).fast_search().to_list()) == 10
+    index(docs, "cosine")
+    for query in (search(docs, vectors[0]).bypass_vector_index(), search(docs, vectors[0]).metric("l2")):
+        assert len(query.fast_search().to_list()) == 10
+
+
+@pytest.mark.parametrize("vector", [np.zeros(NDIMS), np.stack([np.ones(NDIMS), np.zeros(NDIMS)])])
+def test_zeros_have_no_cosine(docs: Dataset, vector: Any) -> None:
+    with pytest.raises(QueryError, match="no cosine distance"):
+        search(docs, vector).distance_type("cosine").to_list()
+    assert search(docs, vector).to_list()
+
+
+def test_rows_without_a_vector_are_not_found(make: Make, vectors: Float32) -> None:
+    column = pa.array([None, vectors[0].tolist()], pa.list_(pa.float32(), NDIMS))
+    assert search(make(pa.table({"id": [1, 2], "vector": column})), vectors[0]).to_arrow()["id"].to_pylist() == [2]
+
+
+def test_an_empty_table(make: Make, vectors: Float32) -> None:
+    table = make(pa.table({"id": pa.array([], pa.int64()), "vector": vectors_column(vectors[:0])}))
+    assert search(table, vectors[0]).to_list() == []
+    rows = search(table, vectors[:2]).offset(1).to_arrow()
+    assert rows.num_rows == 0
+    assert rows.column_names == ["query_index", "id", "vector", "_distance"]
+
+
 def test_recall_through_an_index(make: Make) -> None:
     """Recall@10 of IVF_PQ with refinement on 4000 clustered vectors, seed 11: at least 0.95."""
     rng = np.random.default_rng(11)

@@ -1,0 +1,149 @@
+"""Text embeddings of the models that AWS Bedrock serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, without_none
+
+COHERE_TEXTS = 96
+"""Most texts in one call of Cohere's models; the others take one."""
+GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
+"""Prefixes of inference profiles, which spread the calls of one model over regions."""
+
+
+class BedRockText(RemoteTextFunction):
+    """Embeddings from AWS Bedrock: Amazon's Titan and Nova, and Cohere's models.
+
+    The models of Amazon take one text a call, so that the texts of a request go out on `max_workers` threads.
+
+    Attributes:
+        name: Id of the model, or of an inference profile, with or without a prefix like `us.`, or its ARN.
+        region: AWS's region.
+        assumed_role: ARN of a role to take on first, as of another account.
+        profile_name: Profile of the AWS configuration.
+        role_session_name: Name of the session under `assumed_role`.
+        source_input_type: What texts that are stored are for, to Cohere's models.
+        query_input_type: What texts that are searched for are for, to Cohere's models.
+        dim: Shortens the vectors of the models that can.
+        max_workers: Most calls at a time.
+    """
+
+    models: ClassVar = {
+        "amazon.titan-embed-text-v1": Model(1536, 8192),
+        "amazon.titan-embed-g1-text-02": Model(1536, 8192),
+        "amazon.titan-embed-text-v2:0": Model(1024, 8192),
+        "amazon.nova-2-multimodal-embeddings-v1:0": Model(3072, 8192),
+        "cohere.embed-english-v3": Model(1024, 512),
+        "cohere.embed-multilingual-v3": Model(1024, 512),
+        "cohere.embed-v4:0": Model(1536, 128_000),
+    }
+    extra: ClassVar = "bedrock"
+
+    name: str = "amazon.titan-embed-text-v1"
+    batch_size: int = Field(COHERE_TEXTS, ge=1, le=COHERE_TEXTS)
+    region: str = "us-east-1"
+    assumed_role: str | None = None
+    profile_name: str | None = None
+    role_session_name: str = "lancelike-embeddings"
+    source_input_type: str = "search_document"
+    query_input_type: str = "search_query"
+    dim: int | None = Field(None, ge=1)
+    max_workers: int = Field(8, ge=1)
+
+    def ndims(self) -> int:
+        """Length of the vectors: `dim`, else that of the model, which is asked once where it isn't known."""
+        return self.dim or super().ndims()
+
+    @property
+    def _model(self) -> str:
+        """The model's id without account, region and geography."""
+        model = self.name.rpartition("/")[2]
+        first, _, rest = model.partition(".")
+        return rest if first in GEOGRAPHIES else model
+
+    def _known_ndims(self) -> int | None:
+        model = self.models.get(self._model)
+        return None if model is None else model.ndims
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        if self._model.startswith("cohere."):
+            return self._embed_by_cohere(texts, role)
+        embed_one = self._embed_by_nova if self._model.startswith("amazon.nova") else self._embed_by_titan
+        return self._embed_each(texts, lambda text: embed_one(text, role))
+
+    def _embed_each(self, texts: list[str], embed_one: Callable[[str], list[float]]) -> list[list[float]]:
+        if len(texts) == 1:
+            return [embed_one(texts[0])]
+        _ = self._client  # boto3 makes clients on one thread at a time
+        pool = ThreadPoolExecutor(min(self.max_workers, len(texts)), thread_name_prefix="bedrock")
+        try:
+            return list(pool.map(embed_one, texts))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _embed_by_titan(self, text: str, role: Role) -> list[float]:
+        vector: list[float] = self._invoke({"inputText": text, "dimensions": self.dim})["embedding"]
+        return vector
+
+    def _embed_by_nova(self, text: str, role: Role) -> list[float]:
+        parameters = {
+            "embeddingPurpose": "GENERIC_INDEX" if role == "source" else "TEXT_RETRIEVAL",
+            "embeddingDimension": self.ndims(),
+            "text": {"truncationMode": "NONE", "value": text},
+        }
+        body = {
+            "schemaVersion": "nova-multimodal-embed-v1",
+            "taskType": "SINGLE_EMBEDDING",
+            "singleEmbeddingParams": parameters,
+        }
+        vector: list[float] = self._invoke(body)["embeddings"][0]["embedding"]
+        return vector
+
+    def _embed_by_cohere(self, texts: list[str], role: Role) -> Embeddings:
+        input_type = self.source_input_type if role == "source" else self.query_input_type
+        reply = self._invoke({"texts": texts, "input_type": input_type, "output_dimension": self.dim})
+        vectors: Any = reply["embeddings"]
+        return vectors["float"] if isinstance(vectors, dict) else vectors
+
+    def _invoke(self, body: dict[str, Any]) -> Any:
+        reply = self._client.invoke_model(
+            modelId=self.name,
+            body=json.dumps(without_none(body)),
+            accept="application/json",
+            contentType="application/json",
+        )
+        return json.loads(reply["body"].read())
+
+    @cached_property
+    def _client(self) -> Any:
+        boto3, config = self._require("boto3"), self._require("botocore.config")
+        session = boto3.Session(profile_name=self.profile_name, region_name=self.region)
+        settings = config.Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            read_timeout=self.timeout_s,
+            connect_timeout=self.timeout_s,
+            max_pool_connections=self.max_workers,
+        )
+        return session.client(
+            "bedrock-runtime", endpoint_url=self.base_url, config=settings, **self._role_credentials(session)
+        )
+
+    def _role_credentials(self, session: Any) -> dict[str, str]:
+        if self.assumed_role is None:
+            return {}
+        role = session.client("sts").assume_role(
+            RoleArn=self.assumed_role, RoleSessionName=self.role_session_name
+        )["Credentials"]
+        return {
+            "aws_access_key_id": role["AccessKeyId"],
+            "aws_secret_access_key": role["SecretAccessKey"],
+            "aws_session_token": role["SessionToken"],
+        }

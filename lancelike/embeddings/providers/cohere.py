@@ -1,0 +1,69 @@
+"""Cohere's embeddings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, without_none
+
+
+class CohereEmbeddingFunction(RemoteTextFunction):
+    """Embeddings from Cohere.
+
+    Attributes:
+        source_input_type: What texts that are stored are for.
+        query_input_type: What texts that are searched for are for.
+        output_dimension: Shortens the vectors of v4 and later models.
+        truncate: Which end of a text over the model's length is cut off; `"NONE"` makes it an error.
+    """
+
+    models: ClassVar = {
+        "embed-v5.0-pro": Model(2048, 128_000),
+        "embed-v5.0-fast": Model(2048, 128_000),
+        "embed-v4.0": Model(1536, 128_000),
+        "embed-english-v3.0": Model(1024, 512),
+        "embed-multilingual-v3.0": Model(1024, 512),
+        "embed-english-light-v3.0": Model(384, 512),
+        "embed-multilingual-light-v3.0": Model(384, 512),
+        "embed-english-v2.0": Model(4096, 512),
+        "embed-english-light-v2.0": Model(1024, 512),
+        "embed-multilingual-v2.0": Model(768, 256),
+        "large": Model(4096, 512),
+        "small": Model(1024, 512),
+        "multilingual-22-12": Model(768, 256),
+    }
+    key_variables: ClassVar = ("COHERE_API_KEY", "CO_API_KEY")
+    extra: ClassVar = "cohere"
+
+    name: str = "embed-multilingual-v2.0"
+    batch_size: int = Field(96, ge=1, le=96)
+    source_input_type: str = "search_document"
+    query_input_type: str = "search_query"
+    output_dimension: int | None = Field(None, ge=1)
+    truncate: str = "NONE"
+
+    def ndims(self) -> int:
+        """Length of the vectors: `output_dimension`, else that of the model, which is asked once if unknown."""
+        return self.output_dimension or super().ndims()
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        reply = self._client.embed(
+            model=self.name,
+            texts=texts,
+            input_type=self.source_input_type if role == "source" else self.query_input_type,
+            embedding_types=["float"],
+            truncate=self.truncate,
+            request_options={"max_retries": 0},
+            **without_none({"output_dimension": self.output_dimension}),
+        )
+        vectors: Embeddings = reply.embeddings.float_
+        return vectors
+
+    @cached_property
+    def _client(self) -> Any:
+        cohere = self._require("cohere")
+        return cohere.ClientV2(api_key=self._key(), base_url=self.base_url, timeout=self.timeout_s)

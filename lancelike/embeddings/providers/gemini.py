@@ -1,0 +1,154 @@
+"""Google's text embeddings: the Gemini API, and Vertex AI."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import Model, RemoteTextFunction
+from lancelike.embeddings.retrying import retry_after_s
+from lancelike.types import Vectors
+
+QUERY_FORM = "task: {task} | query: {text}"
+DOCUMENT_FORM = "title: {title} | text: {text}"
+TASK_NAMES = {
+    "retrieval_query": "search result",
+    "question_answering": "question answering",
+    "fact_verification": "fact checking",
+    "code_retrieval_query": "code retrieval",
+    "classification": "classification",
+    "clustering": "clustering",
+    "semantic_similarity": "sentence similarity",
+}
+"""How a text names its task to a model that takes no task type."""
+DEFAULT_DIM = 768
+"""LanceDB's, so that both make the same vectors; these models' own is 3072."""
+
+
+class GeminiText(RemoteTextFunction):
+    """Embeddings from Google.
+
+    Models of the second generation have no task types: what they are for is written before each text.
+
+    Attributes:
+        dim: Length of the vectors; 768 by default for Gemini's models, which take up to 3072.
+        query_task_type: What texts that are searched for are for.
+        source_task_type: What texts that are stored are for.
+        title: Title of the texts that are stored.
+        normalize: Make the vectors of unit length, as Google's are at their full length only.
+        vertexai: Ask Vertex AI with Google Cloud's credentials in place of the Gemini API with a key.
+        project: Google Cloud's project for Vertex AI; else `GOOGLE_CLOUD_PROJECT`.
+        location: Google Cloud's location for Vertex AI; else `GOOGLE_CLOUD_LOCATION`.
+    """
+
+    models: ClassVar = {
+        "gemini-embedding-001": Model(3072, 2048),
+        "gemini-embedding-2": Model(3072, 8192),
+        "gemini-embedding-2-preview": Model(3072, 8192),
+        "gemini-embedding-exp-03-07": Model(3072, 8192),
+        "text-embedding-005": Model(768, 2048),
+        "text-embedding-004": Model(768, 2048),
+        "text-multilingual-embedding-002": Model(768, 2048),
+        "embedding-001": Model(768, 2048),
+    }
+    key_variables: ClassVar = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+    extra: ClassVar = "gemini"
+
+    name: str = "gemini-embedding-001"
+    batch_size: int = Field(100, ge=1, le=100)
+    dim: int | None = Field(None, ge=1)
+    query_task_type: str = "retrieval_query"
+    source_task_type: str = "retrieval_document"
+    title: str | None = None
+    normalize: bool = True
+    vertexai: bool = False
+    project: str | None = None
+    location: str | None = None
+
+    def ndims(self) -> int:
+        """Length of the vectors: `dim`, else 768 for Gemini's models, else that of the model."""
+        return self._sent_dim() or super().ndims()
+
+    def _known_ndims(self) -> int | None:
+        model = self.models.get(self._model)
+        return None if model is None else model.ndims
+
+    @property
+    def _model(self) -> str:
+        return self.name.removeprefix("models/")
+
+    def _sent_dim(self) -> int | None:
+        default = DEFAULT_DIM if self._model.startswith("gemini-embedding") and not self.stated_ndims else None
+        return self.dim or default
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        task = self.source_task_type if role == "source" else self.query_task_type
+        told_in_text = self._model.startswith("gemini-embedding-2")
+        written = [self._with_task(text, task) for text in texts] if told_in_text else texts
+        settings: dict[str, Any] = {} if told_in_text else {"task_type": task.upper()}
+        if self.title and task == "retrieval_document" and not told_in_text:
+            settings["title"] = self.title
+        if self._sent_dim():
+            settings["output_dimensionality"] = self._sent_dim()
+        return self._scaled([vector.values for vector in self._request(written, settings)])
+
+    def _request(self, texts: list[str], settings: Mapping[str, Any]) -> list[Any]:
+        # One content each: of a list of strings, the second generation makes a single vector.
+        contents = [{"parts": [{"text": text}]} for text in texts]
+        try:
+            reply = self._client.models.embed_content(model=self.name, contents=contents, config=dict(settings))
+        except Exception as error:
+            note_retry_delay(error)
+            raise
+        return list(reply.embeddings)
+
+    def _with_task(self, text: str, task: str) -> str:
+        if task == "retrieval_document":
+            return DOCUMENT_FORM.format(title=self.title or "none", text=text)
+        return QUERY_FORM.format(task=TASK_NAMES.get(task, task.replace("_", " ")), text=text)
+
+    def _scaled(self, rows: list[list[float]]) -> Vectors:
+        vectors = np.array(rows, dtype=np.float32)
+        if self.normalize and vectors.ndim == 2:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return vectors
+
+    @cached_property
+    def _client(self) -> Any:
+        genai = self._require("google.genai")
+        options: dict[str, Any] = {"timeout": round(self.timeout_s * 1000)}  # milliseconds
+        if self.base_url:
+            options["base_url"] = self.base_url
+        if self.vertexai:
+            return genai.Client(vertexai=True, project=self.project, location=self.location, http_options=options)
+        return genai.Client(vertexai=False, api_key=self._key(), http_options=options)
+
+
+class PaLMText(GeminiText):
+    """The name of the PaLM API's embeddings, which Google has shut down: now Gemini's, with a warning."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Say which service answers."""
+        super().model_post_init(context)
+        warnings.warn(
+            f"Google's PaLM API is gone: 'palm' asks Gemini's model {self.name}, whose vectors don't go with PaLM's; "
+            "say 'gemini-text'",
+            FutureWarning,
+            stacklevel=2,
+        )
+
+
+def note_retry_delay(error: Exception) -> None:
+    """Give *error* the wait that Google's body asks for as a header, where the reply has no such header."""
+    details = getattr(error, "details", None)
+    inner = details.get("error") if isinstance(details, Mapping) else None
+    for detail in (inner.get("details") or []) if isinstance(inner, Mapping) else []:
+        delay = str(detail.get("retryDelay", "")) if isinstance(detail, Mapping) else ""
+        if delay.endswith("s") and retry_after_s(error) is None:
+            error.headers = {"retry-after": delay[:-1]}  # type: ignore[attr-defined]  # where retry_after_s looks

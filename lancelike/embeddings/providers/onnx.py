@@ -1,0 +1,64 @@
+"""Text models run by onnxruntime and tokenizers, with no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.embeddings.description import FunctionDescription
+from lancelike.embeddings.local.encoder import TextEncoder
+from lancelike.embeddings.local.folder import Pooling
+from lancelike.embeddings.local.models import Precision, load_encoder
+from lancelike.types import Vectors
+
+
+class OnnxEmbeddings(TextEmbeddingFunction):
+    """A text model as an ONNX graph, loaded once per process.
+
+    Attributes:
+        name: A folder with `tokenizer.json` and either `model.onnx` or a BERT's or RoBERTa's `model.safetensors`,
+            whose graph is then written once; or a model's name: taken from an installed package that carries it,
+            else from the Hugging Face hub.
+        precision: `"int8"` does the matrix products in eight bits, about twice as fast; the vectors' cosine to those
+            of `"float32"` is 0.995 on average for all-MiniLM-L6-v2.
+        pooling: How token vectors become one; None for the model's own way.
+        normalize: Make the vectors of unit length; None for the model's own way.
+        max_length: Tokens of a text that count, if fewer than the model's own limit; the rest is cut off.
+        threads: Threads of one pass; None for `OMP_NUM_THREADS`, or the CPUs this process may run on.
+    """
+
+    description: ClassVar[FunctionDescription] = FunctionDescription(
+        modalities=("text",),
+        runs="local",
+        extra="onnx",
+        default_model="all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        ndims=384,
+        context_tokens=256,
+        limits="longer texts are cut off",
+    )
+
+    name: str = "all-MiniLM-L6-v2"
+    precision: Precision = "float32"
+    pooling: Pooling | None = None
+    normalize: bool | None = None
+    max_length: int | None = Field(None, ge=3)
+    threads: int | None = Field(None, ge=1)
+
+    def ndims(self) -> int:
+        """Length of the vectors; loads the model."""
+        return self._encoder.ndims
+
+    def generate_embeddings(self, texts: Sequence[str], *args: Any, **kwargs: Any) -> Vectors:
+        """Embed *texts*: float32, shape (len(texts), ndims())."""
+        encoder = self._encoder
+        pooling = self.pooling or encoder.folder.pooling
+        normalize = encoder.folder.normalize if self.normalize is None else self.normalize
+        return encoder.encode(texts, pooling, normalize)
+
+    @property
+    def _encoder(self) -> TextEncoder:
+        return load_encoder(self.name, self.precision, self.max_length, self.threads)

@@ -1,0 +1,180 @@
+"""What functions behind a service's API share: a model's name, a key, an address, roles, and JSON over HTTP."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import ConfigDict, Field
+
+from lancelike._optional import require
+from lancelike.embeddings.base import Embeddings, Role, TextEmbeddingFunction
+from lancelike.embeddings.variables import process_variables
+from lancelike.errors import BadEmbeddingError, VariableNotFoundError
+
+
+class Model(NamedTuple):
+    """What is known of a service's model: the length of its vectors, and of its longest text in tokens."""
+
+    ndims: int
+    max_tokens: int | None = None
+
+
+class RemoteTextFunction(TextEmbeddingFunction):
+    """A text embedding function that asks a service; a subclass gives `_client` and `_embed`.
+
+    Attributes:
+        name: The model's name. One that isn't in `models` is asked for one vector, to know their length.
+        stated_ndims: Length of the vectors, given as `ndims=`, so that an unknown model needn't be asked.
+        api_key: The key, as `"$var:NAME"`; where it is not given, the first of `key_variables` that has a value.
+        base_url: Address of the service, where it is not the provider's own.
+        timeout_s: Seconds that one try of a request may take.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str
+    stated_ndims: int | None = Field(None, alias="ndims", ge=1)
+    api_key: str | None = None
+    base_url: str | None = None
+    timeout_s: float = Field(60.0, gt=0)
+
+    models: ClassVar[Mapping[str, Model]] = {}
+    """Models known by name; others work too."""
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    """Variables that may hold the key, the one to recommend first."""
+    extra: ClassVar[str] = ""
+    """The extra of lancelike that brings the packages needed."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the requests of queries and their prompts be this class's, unless a subclass has its own ways."""
+        super().__pydantic_init_subclass__(**kwargs)
+        sources = cls.compute_source_embeddings is RemoteTextFunction.compute_source_embeddings
+        queries = cls.compute_query_embeddings is RemoteTextFunction.compute_query_embeddings
+        cls.applies_prompts = sources and queries
+        cls.batches_queries = queries
+
+    def ndims(self) -> int:
+        """Length of the vectors; a model that isn't known is asked once."""
+        return self.stated_ndims or self._known_ndims() or self._asked_ndims
+
+    def compute_source_embeddings(self, texts: Any, *args: Any, **kwargs: Any) -> Embeddings:
+        """Embed *texts*, which are to be stored, with `source_prompt` before each."""
+        return self._embed(self.prompted(self.sanitize_input(texts), "source"), "source")
+
+    def compute_query_embeddings(self, query: Any, *args: Any, **kwargs: Any) -> Embeddings:
+        """Embed *query*, a text or a list of them, with `query_prompt` before each."""
+        return self._embed(self.prompted(self.sanitize_input(query), "query"), "query")
+
+    def generate_embeddings(self, texts: Sequence[str], *args: Any, **kwargs: Any) -> Embeddings:
+        """Embed *texts* as they are to be stored, one vector each, in their order."""
+        return self._embed(list(texts), "source")
+
+    @abstractmethod
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        """One request: a vector for each of *texts*, in their order."""
+
+    def redact(self, text: str) -> str:
+        """*text* with the function's secrets replaced by `***`, a key that comes from the environment among them."""
+        key = self._key(optional=True)
+        text = super().redact(text)
+        return text.replace(key, "***") if key else text
+
+    def _known_ndims(self) -> int | None:
+        model = self.models.get(self.name)
+        return None if model is None else model.ndims
+
+    @cached_property
+    def _asked_ndims(self) -> int:
+        vectors = self._embed(["length"], "source")
+        if len(vectors) != 1:
+            raise BadEmbeddingError(f"{self.label} answered {len(vectors)} vectors for 1 input", function=self.label)
+        return len(vectors[0])
+
+    def _key(self, *, optional: bool = False) -> str | None:
+        """The key, from its setting or a variable.
+
+        Raises:
+            VariableNotFoundError: There is none, and it is not *optional*.
+        """
+        if self.api_key:
+            return process_variables.resolve(self.api_key)
+        found = next((value for name in self.key_variables if (value := self._variable(name))), None)
+        if found is None and not optional and self.key_variables:
+            raise VariableNotFoundError(self.key_variables[0])
+        return found
+
+    def _variable(self, name: str) -> str | None:
+        return process_variables.get(name, "") or None
+
+    def _require(self, module: str) -> Any:
+        return require(module, extra=self.extra, needed_by=self.label)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """State for pickle: the settings, without clients and connections."""
+        state = dict(super().__getstate__())
+        state["__dict__"] = {name: value for name, value in self.__dict__.items() if name in type(self).model_fields}
+        return state
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [(name, value) for name, value in super().__repr_args__() if name != "stated_ndims"]
+
+
+class HTTPTextFunction(RemoteTextFunction):
+    """A remote function that speaks JSON over HTTP itself, where the service has no package worth asking for."""
+
+    def _headers(self) -> dict[str, str]:
+        key = self._key()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    @cached_property
+    def _client(self) -> JSONClient:
+        assert self.base_url is not None
+        return JSONClient(self._require("requests"), self.base_url, self._headers(), self.timeout_s)
+
+
+class JSONClient:
+    """Requests with a body and an answer in JSON, over connections that are kept."""
+
+    def __init__(self, requests: Any, base_url: str, headers: Mapping[str, str], timeout_s: float) -> None:
+        self._requests, self._base_url, self._timeout_s = requests, base_url.rstrip("/"), timeout_s
+        self._session = requests.Session()
+        self._session.headers.update(headers)
+        # Else the password that ~/.netrc has for the host would be sent in the place of our key.
+        self._session.auth = _keep_headers
+
+    def get(self, path: str) -> Any:
+        """Answer to a GET of *path*."""
+        return self._answer("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Answer to *body*, posted to *path*; what is None in it is left out.
+
+        Raises:
+            requests.HTTPError: The status is 4xx or 5xx; its message has the body's text, and `response` the rest.
+        """
+        return self._answer("POST", path, json=without_none(body))
+
+    def _answer(self, method: str, path: str, **options: Any) -> Any:
+        response = self._session.request(method, self._base_url + path, timeout=self._timeout_s, **options)
+        if response.status_code >= 400:
+            raise self._requests.HTTPError(f"{response.status_code} {response.text[:500]}", response=response)
+        return response.json()
+
+
+def _keep_headers(request: Any) -> Any:
+    return request
+
+
+def without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """*settings* that are given, as services take null for a value of its own."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def in_order(items: Iterable[Any]) -> list[Any]:
+    """Embeddings of a reply in OpenAI's form, objects or dicts, in the order of the inputs."""
+    vectors = [item if isinstance(item, Mapping) else vars(item) for item in items]
+    return [item["embedding"] for item in sorted(vectors, key=lambda item: item.get("index") or 0)]

@@ -1,0 +1,180 @@
+"""Embedding many inputs in many requests: several at once, and halved when one input spoils its batch."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from lancelike.embeddings.base import EmbeddingFunction
+from lancelike.embeddings.batching import pack, request_sources
+from lancelike.embeddings.retrying import CallStats
+from lancelike.errors import BadEmbeddingError, EmbeddingError
+
+Answer: TypeAlias = NDArray[Any] | EmbeddingError
+"""A vector, or why there is none."""
+Paid: TypeAlias = Callable[[Sequence[int], Sequence[Answer]], None]
+"""Told of inputs, by position, as soon as their answers are there."""
+
+SYSTEMIC_FAILURES = 8
+"""Inputs that may fail alone, with no other embedded, before the function itself is taken to be broken."""
+
+
+def embed_distinct(
+    function: EmbeddingFunction,
+    values: Sequence[Any],
+    *,
+    paid: Paid | None = None,
+    before: Callable[[Sequence[Any]], None] | None = None,
+    stats: CallStats | None = None,
+    stop_at_failure: bool = True,
+) -> list[Answer]:
+    """Embed *values*, none of them None, in as many requests as the function's limits ask for.
+
+    A request that the service refuses for what is in it is halved until the input at fault is alone, which takes about
+    2 log2(n) more requests; the other inputs are embedded. A failure that has nothing to do with the inputs (a wrong
+    key, a service that stays down, a bug in the function) is raised at once.
+
+    Args:
+        function: What embeds them, `max_concurrency` requests at a time.
+        values: The inputs.
+        paid: Called in this thread with positions and answers, before more is asked for.
+        before: Called in this thread with the inputs of each request before it is sent; what it raises ends the call
+            once the requests under way are answered.
+        stats: Requests, retries and waits are added to it.
+        stop_at_failure: Raise at the first input that fails alone, in place of going on.
+
+    Returns:
+        A vector or an error for each of *values*, in their order.
+
+    Raises:
+        EmbeddingError: As said; `row` is a position in *values*.
+    """
+    return _Run(function, values, paid, before, stats or CallStats(), stop_at_failure).finish()
+
+
+class _Run:
+    def __init__(
+        self,
+        function: EmbeddingFunction,
+        values: Sequence[Any],
+        paid: Paid | None,
+        before: Callable[[Sequence[Any]], None] | None,
+        stats: CallStats,
+        stop_at_failure: bool,
+    ) -> None:
+        self._function, self._values, self._stats = function, values, stats
+        self._paid, self._before, self._stop_at_failure = paid, before, stop_at_failure
+        self._answers: list[Answer | None] = [None] * len(values)
+        self._embedded = self._failed_alone = 0
+        self._waiting = deque(pack(function, values))
+        self._cancelled = threading.Event()
+
+    def finish(self) -> list[Answer]:
+        with _workers(min(self._function.max_concurrency, max(1, len(self._waiting)))) as submit:
+            under_way: dict[Future[Sequence[Answer]], list[int]] = {}
+            try:
+                while self._waiting or under_way:
+                    self._send(submit, under_way)
+                    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                    self._settle([(under_way.pop(future), future) for future in done])
+            except BaseException:
+                self._wind_up(under_way)
+                raise
+        return [answer for answer in self._answers if answer is not None]
+
+    def _send(self, submit: _Submit, under_way: dict[Future[Sequence[Answer]], list[int]]) -> None:
+        while self._waiting and len(under_way) < self._function.max_concurrency:
+            places = self._waiting.popleft()
+            inputs = [self._values[place] for place in places]
+            if self._before:
+                self._before(inputs)
+            under_way[submit(lambda inputs=inputs: self._request(inputs))] = places
+
+    def _request(self, inputs: list[Any]) -> Sequence[Answer]:
+        return request_sources(self._function, inputs, self._stats, self._cancelled)
+
+    def _settle(self, done: Sequence[tuple[list[int], Future[Sequence[Answer]]]]) -> None:
+        """Hand over what was paid for, all of it, before anything is raised."""
+        places: list[int] = []
+        answers: list[Answer] = []
+        refused: list[tuple[list[int], EmbeddingError]] = []
+        for asked, future in done:
+            try:
+                got = future.result()
+            except EmbeddingError as error:
+                refused.append((asked, error))
+            else:
+                places += asked
+                answers += got
+        self._keep(places, answers)
+        for asked, error in refused:
+            self._refuse(asked, error)
+        self._stop_if_broken()
+
+    def _keep(self, places: Sequence[int], answers: Sequence[Answer]) -> None:
+        for place, answer in zip(places, answers, strict=True):
+            self._answers[place] = answer
+            if isinstance(answer, EmbeddingError):
+                answer.row = place
+                self._failed_alone += 1
+            else:
+                self._embedded += 1
+        if self._paid and places:
+            self._paid(places, answers)
+        first = next((answer for answer in answers if isinstance(answer, EmbeddingError)), None)
+        if self._stop_at_failure and first is not None:
+            raise first
+
+    def _refuse(self, places: list[int], error: EmbeddingError) -> None:
+        cause = error.__cause__
+        spoiled = isinstance(error, BadEmbeddingError) or (
+            isinstance(cause, Exception) and self._function.classify_error(cause) == "bisect"
+        )
+        if not spoiled:
+            error.row = places[0]
+            raise error
+        if len(places) == 1:
+            self._keep(places, [error])
+            return
+        middle = len(places) // 2
+        self._waiting.extendleft([places[middle:], places[:middle]])
+
+    def _stop_if_broken(self) -> None:
+        if self._failed_alone >= SYSTEMIC_FAILURES and not self._embedded:
+            raise next(answer for answer in self._answers if isinstance(answer, EmbeddingError))
+
+    def _wind_up(self, under_way: dict[Future[Sequence[Answer]], list[int]]) -> None:
+        """Keep what the requests under way bring; none of them waits or tries again."""
+        self._cancelled.set()
+        wait(under_way)
+        for future, places in under_way.items():
+            if not future.cancelled() and future.exception() is None and self._paid:
+                self._paid(places, future.result())
+
+
+_Submit: TypeAlias = Callable[[Callable[[], Sequence[Answer]]], Future[Sequence[Answer]]]
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[_Submit]:
+    """Something that runs calls in *count* threads; in this one if that is enough."""
+    if count == 1:
+        yield _run_here
+        return
+    with ThreadPoolExecutor(count, thread_name_prefix="lancelike-embed") as pool:
+        yield pool.submit
+
+
+def _run_here(call: Callable[[], Sequence[Answer]]) -> Future[Sequence[Answer]]:
+    future: Future[Sequence[Answer]] = Future()
+    try:
+        future.set_result(call())
+    except EmbeddingError as error:
+        future.set_exception(error)
+    return future
