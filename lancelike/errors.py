@@ -25,6 +25,7 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── FunctionNotFoundError (KeyError)        no embedding function of that name: .name .available
     ├── FunctionExistsError (ValueError)        the name is taken: .name
     ├── VariableNotFoundError (ValueError)      `$var:NAME` with no value: .variable
+    ├── BudgetExceeded (RuntimeError)           the next request would take too many tokens: .budget .spent .needed
     ├── SecretError (ValueError)                a secret written out where its variable's name belongs: .setting
     └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
         ├── EmbeddingFunctionUnavailable        the function can't be made here: .function .hint
@@ -257,6 +258,17 @@ class SecretError(LancelikeError, ValueError):
         super().__init__(
             f"Sensitive key '{setting}' cannot be set to a hardcoded value: it would be stored with the table. "
             f"Name a variable instead, {setting}='$var:NAME', and set it in the environment or with registry.set_var"
+        )
+
+
+class BudgetExceeded(LancelikeError, RuntimeError):
+    """The next request would send more tokens than `budget_tokens` leaves; what was paid for is kept."""
+
+    def __init__(self, budget: int, spent: int, needed: int) -> None:
+        self.budget, self.spent, self.needed = budget, spent, needed
+        super().__init__(
+            f"{spent} of {budget} tokens are spent and the next request takes {needed}; what was embedded is kept, "
+            "so the same call with a larger budget_tokens goes on from here"
         )
 
 

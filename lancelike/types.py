@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,9 @@ OnBadVectors: TypeAlias = Literal["error", "drop", "fill", "null"]
 QueryType: TypeAlias = Literal["auto", "vector", "fts", "hybrid"]
 WriteMode: TypeAlias = Literal["append", "overwrite"]
 CreateMode: TypeAlias = Literal["create", "overwrite"]
+OnEmbeddingError: TypeAlias = Literal["raise", "quarantine", "drop"]
+"""What happens to a row whose input a function refuses: nothing is committed, the row is kept without a vector and
+listed, or it is left out and listed."""
 
 Vector1D: TypeAlias = NDArray[np.float32]
 """One embedding, shape (ndims,)."""
@@ -29,11 +32,41 @@ JSON: TypeAlias = dict[str, Any]
 Names: TypeAlias = Iterable[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingReceipt:
+    """What a write asked of the embedding functions. Texts are counted once however many rows have them.
+
+    Attributes:
+        rows: Rows written, or looked at.
+        texts: Distinct inputs that a vector was needed for: `reused + embedded + failed`.
+        reused: Those whose vector was paid for before.
+        embedded: Those sent and answered.
+        failed: Those that a function refused.
+        requests: Requests sent, each counted once however often it was tried.
+        retries: Further tries of these.
+        slept_s: Seconds waited between tries.
+        tokens: Tokens sent, as the functions count them.
+        seconds: Seconds spent on vectors, reuse included.
+    """
+
+    rows: int = 0
+    texts: int = 0
+    reused: int = 0
+    embedded: int = 0
+    failed: int = 0
+    requests: int = 0
+    retries: int = 0
+    slept_s: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class AddResult:
-    """What `Table.add` did: the version its one commit made."""
+    """What `Table.add` did: the version its one commit made, and what the vectors took."""
 
     version: int
+    embedding: EmbeddingReceipt = field(default=EmbeddingReceipt(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +83,7 @@ class UpdateResult:
 
     rows_updated: int
     version: int
+    embedding: EmbeddingReceipt = field(default=EmbeddingReceipt(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +96,4 @@ class MergeResult:
     num_deleted_rows: int = 0
     num_attempts: int = 1
     num_rows: int = 0
+    embedding: EmbeddingReceipt = field(default=EmbeddingReceipt(), repr=False, compare=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import pyarrow as pa
@@ -32,10 +33,10 @@ def infer_schema(source: Source) -> tuple[pa.Schema, Source]:
         BadDataError: The first rows have columns of types that go together in no way.
     """
     seen = _first_batches(source)
-    schema = unify([source.schema, *(batch.data.schema for batch in seen)])
+    schema = source.schema if source.settled else unify([batch.data.schema for batch in seen])
     fields = [_settle(field, seen) for field in schema]
     metadata = {key: value for key, value in (source.schema.metadata or {}).items() if key not in FOREIGN_METADATA}
-    again = Source(source.schema, chain(seen, source.batches), source.num_rows)
+    again = replace(source, batches=chain(seen, source.batches))
     return pa.schema(fields, metadata or None), again
 
 

@@ -35,14 +35,16 @@ class Source:
     """Rows, not yet read.
 
     Attributes:
-        schema: The columns that the rows have, as far as the first of them tell.
+        schema: The columns that the rows have.
         batches: The rows, once.
         num_rows: How many, where that is known before reading.
+        settled: Whether *schema* holds for all rows; else it is what the first of them tell.
     """
 
     schema: pa.Schema
     batches: Iterator[Batch]
     num_rows: int | None = None
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,7 @@ def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
         raise BadDataError(NO_SCHEMA)
     if first is None:
         return Source(schema, iter(()), 0)
-    return Source(first.schema, _number(chain([first], stream.batches)), stream.num_rows)
+    return Source(first.schema, _number(chain([first], stream.batches)), stream.num_rows, settled=False)
 
 
 def _number(batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
@@ -106,7 +108,7 @@ def _open(data: Any, schema: pa.Schema | None) -> _Stream:
     if isinstance(data, list | tuple):
         return _read_list(data, schema)
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | bytearray | np.ndarray):
-        return _Stream(None, _read_items(iter(data), schema))
+        return _read_iterable(data, schema)
     raise BadDataError(f"{shorten(data)} holds no rows", value=data, hint=TAKEN)
 
 
@@ -185,14 +187,26 @@ _BY_PROTOCOL: tuple[tuple[str, Callable[[Any], pa.RecordBatchReader]], ...] = (
 
 
 def _read_list(data: Sequence[Any], schema: pa.Schema | None) -> _Stream:
-    if not all(isinstance(item, Mapping | LanceModel) for item in data):
-        return _Stream(None, _read_items(iter(data), schema))
-    if data and schema is None and isinstance(data[0], LanceModel):
-        schema = type(data[0]).to_arrow_schema()
     if not data:
         return _Stream(schema, iter(()), 0)
+    if not all(isinstance(item, Mapping | LanceModel) for item in data):
+        return _read_iterable(data, schema)
+    if schema is None and isinstance(data[0], LanceModel):
+        schema = type(data[0]).to_arrow_schema()
+        return _Stream(schema, _read_items(iter(data), schema), len(data))
     chunks = (data[start : start + CHUNK_ROWS] for start in range(0, len(data), CHUNK_ROWS))
     return _in_memory(_convert_chunks(chunks, schema), len(data), schema, _names(data))
+
+
+def _read_iterable(data: Iterable[Any], schema: pa.Schema | None) -> _Stream:
+    items = iter(data)
+    first = next(items, None)
+    if first is None:
+        return _Stream(None, iter(()))
+    if schema is None and isinstance(first, LanceModel):
+        declared = type(first).to_arrow_schema()
+        return _Stream(declared, _read_items(chain([first], items), declared))
+    return _Stream(None, _read_items(chain([first], items), schema))
 
 
 def _in_memory(

@@ -1,0 +1,10 @@
+"""What was paid for and what failed: the memory behind reuse, resuming, failed rows, plans and migration."""
+
+from __future__ import annotations
+
+from lancelike.ledger.embedder import Embedder
+from lancelike.ledger.failures import TableFailures
+from lancelike.ledger.fingerprint import fingerprint
+from lancelike.ledger.ledger import DEFAULT_BYTES, Ledger
+
+__all__ = ["DEFAULT_BYTES", "Embedder", "Ledger", "TableFailures", "fingerprint"]

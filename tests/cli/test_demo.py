@@ -23,6 +23,7 @@ PARTS = [
     "heapq",
     "linecache",
     "lzma",
+    "os",
     "queue",
     "sched",
     "threading",

@@ -38,7 +38,7 @@ class Counted(TextEmbeddingFunction):
         self._requests.append(list(texts))
         if any("boom" in text for text in texts):
             raise TypeError("can't embed boom")
-        return np.array([vector_of_text(text) for text in texts], np.float32)
+        return np.array([[*vector_of_text(text), 0, 0, 0][: self.size] for text in texts], np.float32)
 
     @property
     def requests(self) -> list[list[str]]:

@@ -124,26 +124,31 @@ class BedRockText(RemoteTextFunction):
 
     @cached_property
     def _client(self) -> Any:
-        boto3, config = self._require("boto3"), self._require("botocore.config")
-        session = boto3.Session(profile_name=self.profile_name, region_name=self.region)
+        config = self._require("botocore.config")
         settings = config.Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
             read_timeout=self.timeout_s,
             connect_timeout=self.timeout_s,
             max_pool_connections=self.max_workers,
         )
-        return session.client(
-            "bedrock-runtime", endpoint_url=self.base_url, config=settings, **self._role_credentials(session)
-        )
+        return self._session().client("bedrock-runtime", endpoint_url=self.base_url, config=settings)
 
-    def _role_credentials(self, session: Any) -> dict[str, str]:
+    def _session(self) -> Any:
+        boto3 = self._require("boto3")
+        session = boto3.Session(profile_name=self.profile_name, region_name=self.region)
         if self.assumed_role is None:
-            return {}
-        role = session.client("sts").assume_role(
-            RoleArn=self.assumed_role, RoleSessionName=self.role_session_name
-        )["Credentials"]
-        return {
-            "aws_access_key_id": role["AccessKeyId"],
-            "aws_secret_access_key": role["SecretAccessKey"],
-            "aws_session_token": role["SessionToken"],
-        }
+            return session
+        taken_on = self._require("botocore.session").get_session()
+        taken_on._credentials = self._role_credentials(session)
+        return boto3.Session(botocore_session=taken_on, region_name=self.region)
+
+    def _role_credentials(self, session: Any) -> Any:
+        """Credentials of the role, which botocore asks for when first needed, and again before they run out."""
+        credentials = self._require("botocore.credentials")
+        fetcher = credentials.AssumeRoleCredentialFetcher(
+            client_creator=session._session.create_client,
+            source_credentials=session.get_credentials(),
+            role_arn=self.assumed_role,
+            extra_args={"RoleSessionName": self.role_session_name},
+        )
+        return credentials.DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")

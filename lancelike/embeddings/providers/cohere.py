@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, without_none
 
 
-class CohereEmbeddingFunction(RemoteTextFunction):
+class CohereEmbeddingFunction(KeyedTextFunction):
     """Embeddings from Cohere.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import Model, RemoteTextFunction
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model
 from lancelike.embeddings.retrying import retry_after_s
 from lancelike.types import Vectors
 
@@ -31,7 +31,7 @@ DEFAULT_DIM = 768
 """LanceDB's, so that both make the same vectors; these models' own is 3072."""
 
 
-class GeminiText(RemoteTextFunction):
+class GeminiText(KeyedTextFunction):
     """Embeddings from Google.
 
     Models of the second generation have no task types: what they are for is written before each text.
@@ -96,6 +96,8 @@ class GeminiText(RemoteTextFunction):
             settings["title"] = self.title
         if self._sent_dim():
             settings["output_dimensionality"] = self._sent_dim()
+        if self.vertexai:
+            settings["auto_truncate"] = False
         return self._scaled([vector.values for vector in self._request(written, settings)])
 
     def _request(self, texts: list[str], settings: Mapping[str, Any]) -> list[Any]:

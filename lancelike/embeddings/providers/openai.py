@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, in_order, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, in_order, without_none
 from lancelike.embeddings.retrying import Verdict
 from lancelike.errors import VariableNotFoundError
 
@@ -18,7 +18,7 @@ NO_KEY = "none"
 """The openai package insists on a key, which a server of one's own needn't ask for."""
 
 
-class OpenAIEmbeddings(RemoteTextFunction):
+class OpenAIEmbeddings(KeyedTextFunction):
     """Embeddings from OpenAI, or with `base_url` from a server that speaks its protocol, under its own model names.
 
     Attributes:
@@ -124,9 +124,7 @@ class AzureOpenAIEmbeddings(OpenAIEmbeddings):
         if api_version == "v1":
             return openai.OpenAI(api_key=key or token, base_url=f"{endpoint.rstrip('/')}/openai/v1/", **settings)
         identity = {"azure_ad_token_provider" if callable(token) else "azure_ad_token": token} if token else {}
-        return openai.AzureOpenAI(
-            api_key=key, azure_endpoint=endpoint, api_version=api_version, **identity, **settings
-        )
+        return openai.AzureOpenAI(api_key=key, azure_endpoint=endpoint, api_version=api_version, **identity, **settings)
 
     def _credentials(self) -> tuple[str | None, Any]:
         """A key, or else a token or what gives tokens."""

@@ -28,7 +28,6 @@ class RemoteTextFunction(TextEmbeddingFunction):
     Attributes:
         name: The model's name. One that isn't in `models` is asked for one vector, to know their length.
         stated_ndims: Length of the vectors, given as `ndims=`, so that an unknown model needn't be asked.
-        api_key: The key, as `"$var:NAME"`; where it is not given, the first of `key_variables` that has a value.
         base_url: Address of the service, where it is not the provider's own.
         timeout_s: Seconds that one try of a request may take.
     """
@@ -37,14 +36,11 @@ class RemoteTextFunction(TextEmbeddingFunction):
 
     name: str
     stated_ndims: int | None = Field(None, alias="ndims", ge=1)
-    api_key: str | None = None
     base_url: str | None = None
     timeout_s: float = Field(60.0, gt=0)
 
     models: ClassVar[Mapping[str, Model]] = {}
     """Models known by name; others work too."""
-    key_variables: ClassVar[tuple[str, ...]] = ()
-    """Variables that may hold the key, the one to recommend first."""
     extra: ClassVar[str] = ""
     """The extra of lancelike that brings the packages needed."""
 
@@ -77,12 +73,6 @@ class RemoteTextFunction(TextEmbeddingFunction):
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         """One request: a vector for each of *texts*, in their order."""
 
-    def redact(self, text: str) -> str:
-        """*text* with the function's secrets replaced by `***`, a key that comes from the environment among them."""
-        key = self._key(optional=True)
-        text = super().redact(text)
-        return text.replace(key, "***") if key else text
-
     def _known_ndims(self) -> int | None:
         model = self.models.get(self.name)
         return None if model is None else model.ndims
@@ -94,20 +84,8 @@ class RemoteTextFunction(TextEmbeddingFunction):
             raise BadEmbeddingError(f"{self.label} answered {len(vectors)} vectors for 1 input", function=self.label)
         return len(vectors[0])
 
-    def _key(self, *, optional: bool = False) -> str | None:
-        """The key, from its setting or a variable.
-
-        Raises:
-            VariableNotFoundError: There is none, and it is not *optional*.
-        """
-        if self.api_key:
-            return process_variables.resolve(self.api_key)
-        found = next((value for name in self.key_variables if (value := self._variable(name))), None)
-        if found is None and not optional and self.key_variables:
-            raise VariableNotFoundError(self.key_variables[0])
-        return found
-
     def _variable(self, name: str) -> str | None:
+        """Value of the variable *name*, or None."""
         return process_variables.get(name, "") or None
 
     def _require(self, module: str) -> Any:
@@ -123,8 +101,42 @@ class RemoteTextFunction(TextEmbeddingFunction):
         return [(name, value) for name, value in super().__repr_args__() if name != "stated_ndims"]
 
 
-class HTTPTextFunction(RemoteTextFunction):
+class KeyedTextFunction(RemoteTextFunction):
+    """A remote function whose service wants a key.
+
+    Attributes:
+        api_key: The key, as `"$var:NAME"`; where it is not given, the first of `key_variables` that has a value.
+    """
+
+    api_key: str | None = None
+
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    """Variables that may hold the key, the one to recommend first."""
+
+    def redact(self, text: str) -> str:
+        """*text* with the function's secrets replaced by `***`, a key that comes from the environment among them."""
+        key = self._key(optional=True)
+        text = super().redact(text)
+        return text.replace(key, "***") if key else text
+
+    def _key(self, *, optional: bool = False) -> str | None:
+        """The key, from its setting or a variable.
+
+        Raises:
+            VariableNotFoundError: There is none, and it is not *optional*.
+        """
+        if self.api_key:
+            return process_variables.resolve(self.api_key)
+        found = next((value for name in self.key_variables if (value := self._variable(name))), None)
+        if found is None and not optional and self.key_variables:
+            raise VariableNotFoundError(self.key_variables[0])
+        return found
+
+
+class HTTPTextFunction(KeyedTextFunction):
     """A remote function that speaks JSON over HTTP itself, where the service has no package worth asking for."""
+
+    base_url: str
 
     def _headers(self) -> dict[str, str]:
         key = self._key()
@@ -132,7 +144,6 @@ class HTTPTextFunction(RemoteTextFunction):
 
     @cached_property
     def _client(self) -> JSONClient:
-        assert self.base_url is not None
         return JSONClient(self._require("requests"), self.base_url, self._headers(), self.timeout_s)
 
 
@@ -157,6 +168,14 @@ class JSONClient:
             requests.HTTPError: The status is 4xx or 5xx; its message has the body's text, and `response` the rest.
         """
         return self._answer("POST", path, json=without_none(body))
+
+    def post_form(self, path: str, form: Mapping[str, str]) -> Any:
+        """Answer to *form*, posted to *path* as a browser would; errors are those of `post`."""
+        return self._answer("POST", path, data=form)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Send the header *name* with each request from now on."""
+        self._session.headers[name] = value
 
     def _answer(self, method: str, path: str, **options: Any) -> Any:
         response = self._session.request(method, self._base_url + path, timeout=self._timeout_s, **options)

@@ -1,0 +1,78 @@
+"""Jina's text embeddings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import HTTPTextFunction, Model, in_order
+
+TASKS = {
+    "jina-embeddings-v3": ("retrieval.passage", "retrieval.query"),
+    "jina-embeddings-v4": ("retrieval.passage", "retrieval.query"),
+    "jina-embeddings-v5": ("retrieval.passage", "retrieval.query"),
+    "jina-code-embeddings": ("nl2code.passage", "nl2code.query"),
+}
+"""Start of the names of the models that have tasks -> the tasks of stored texts and of queries."""
+
+
+class JinaEmbeddings(HTTPTextFunction):
+    """Embeddings from Jina.
+
+    Attributes:
+        dim: Shortens the vectors of v3 and later models, and of jina-clip-v2.
+        source_task: What texts that are stored are for; None for the model's own way, `""` for none.
+        query_task: What texts that are searched for are for; None for the model's own way, `""` for none.
+        truncate: Cut off texts over the model's length, in place of an error.
+        late_chunking: Take the texts of a request as the parts of one document, each seen in its context.
+    """
+
+    models: ClassVar = {
+        "jina-embeddings-v5-text-small": Model(1024, 32_768),
+        "jina-embeddings-v5-text-nano": Model(768, 8192),
+        "jina-embeddings-v4": Model(2048, 32_768),
+        "jina-embeddings-v3": Model(1024, 8192),
+        "jina-embeddings-v2-base-en": Model(768, 8192),
+        "jina-embeddings-v2-base-de": Model(768, 8192),
+        "jina-embeddings-v2-base-es": Model(768, 8192),
+        "jina-embeddings-v2-base-zh": Model(768, 8192),
+        "jina-embeddings-v2-base-code": Model(768, 8192),
+        "jina-embeddings-v2-small-en": Model(512, 8192),
+        "jina-code-embeddings-1.5b": Model(1536, 32_768),
+        "jina-code-embeddings-0.5b": Model(896, 32_768),
+        "jina-clip-v2": Model(1024, 8192),
+        "jina-clip-v1": Model(768, 8192),
+    }
+    key_variables: ClassVar = ("JINA_API_KEY", "JINAAI_API_KEY")
+    extra: ClassVar = "jina"
+
+    name: str = "jina-clip-v1"
+    base_url: str = "https://api.jina.ai/v1"
+    batch_size: int = Field(128, ge=1, le=2048)
+    dim: int | None = Field(None, ge=1)
+    source_task: str | None = None
+    query_task: str | None = None
+    truncate: bool = False
+    late_chunking: bool = False
+
+    def ndims(self) -> int:
+        """Length of the vectors: `dim`, else that of the model, which is asked once where it isn't known."""
+        return self.dim or super().ndims()
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        body = {
+            "model": self.name,
+            "input": texts,
+            "task": self._task(role),
+            "dimensions": self.dim,
+            "truncate": self.truncate,
+            "late_chunking": self.late_chunking or None,
+        }
+        return in_order(self._client.post("/embeddings", body)["data"])
+
+    def _task(self, role: Role) -> str | None:
+        given = self.source_task if role == "source" else self.query_task
+        source, query = next((tasks for start, tasks in TASKS.items() if self.name.startswith(start)), (None, None))
+        return (source if role == "source" else query) if given is None else given or None

@@ -1,0 +1,76 @@
+"""Voyage AI's text embeddings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model
+
+
+class VoyageAIEmbeddingFunction(KeyedTextFunction):
+    """Embeddings from Voyage AI; a contextualized model gets each text as a document of its own.
+
+    Attributes:
+        output_dimension: Length of the vectors of the models that have several.
+        truncation: Cut off texts over the model's length, in place of an error.
+    """
+
+    models: ClassVar = {
+        "voyage-4-large": Model(1024, 32_000),
+        "voyage-4": Model(1024, 32_000),
+        "voyage-4-lite": Model(1024, 32_000),
+        "voyage-3.5": Model(1024, 32_000),
+        "voyage-3.5-lite": Model(1024, 32_000),
+        "voyage-3-large": Model(1024, 32_000),
+        "voyage-3": Model(1024, 32_000),
+        "voyage-3-lite": Model(512, 32_000),
+        "voyage-code-3": Model(1024, 32_000),
+        "voyage-context-3": Model(1024, 32_000),
+        "voyage-multimodal-3.5": Model(1024, 32_000),
+        "voyage-multimodal-3": Model(1024, 32_000),
+        "voyage-finance-2": Model(1024, 32_000),
+        "voyage-multilingual-2": Model(1024, 32_000),
+        "voyage-law-2": Model(1024, 16_000),
+        "voyage-large-2-instruct": Model(1024, 16_000),
+        "voyage-large-2": Model(1536, 16_000),
+        "voyage-code-2": Model(1536, 16_000),
+        "voyage-2": Model(1024, 4000),
+        "voyage-02": Model(1024, 4000),
+        "voyage-01": Model(1024, 4096),
+        "voyage-lite-02-instruct": Model(1024, 4000),
+    }
+    key_variables: ClassVar = ("VOYAGE_API_KEY",)
+    extra: ClassVar = "voyageai"
+
+    batch_size: int = Field(128, ge=1, le=1000)
+    output_dimension: int | None = Field(None, ge=1)
+    truncation: bool = False
+
+    def ndims(self) -> int:
+        """Length of the vectors: `output_dimension`, else that of the model, which is asked once if unknown."""
+        return self.output_dimension or super().ndims()
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        settings = {
+            "model": self.name,
+            "input_type": "document" if role == "source" else "query",
+            "output_dimension": self.output_dimension,
+        }
+        if "context" in self.name:
+            results = self._client.contextualized_embed(inputs=[[text] for text in texts], **settings).results
+            return [result.embeddings[0] for result in results]
+        if "multimodal" in self.name:
+            reply = self._client.multimodal_embed([[text] for text in texts], truncation=self.truncation, **settings)
+        else:
+            reply = self._client.embed(texts, truncation=self.truncation, **settings)
+        vectors: Embeddings = reply.embeddings
+        return vectors
+
+    @cached_property
+    def _client(self) -> Any:
+        voyageai = self._require("voyageai")
+        return voyageai.Client(api_key=self._key(), max_retries=0, timeout=self.timeout_s, base_url=self.base_url)

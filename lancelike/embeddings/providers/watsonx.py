@@ -1,0 +1,87 @@
+"""Text embeddings of IBM's watsonx.ai."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.providers.remote import HTTPTextFunction, JSONClient, Model
+from lancelike.errors import VariableNotFoundError
+
+API_VERSION = "2024-05-31"
+GRANT_TYPE = "urn:ibm:params:oauth:grant-type:apikey"
+RENEWED_BEFORE_S = 120.0
+"""A token is renewed this long before it runs out."""
+
+
+class WatsonxEmbeddings(HTTPTextFunction):
+    """Embeddings from watsonx.ai, within a project or a deployment space.
+
+    Attributes:
+        project_id: Project to charge; else `WATSONX_PROJECT_ID`.
+        space_id: Deployment space to charge in place of a project; else `WATSONX_SPACE_ID`.
+        url: Address of the service in your region; `base_url` goes before it.
+        params: Further parameters of the request, such as `{"truncate_input_tokens": 512}`.
+        iam_url: Where the key is turned into a token.
+    """
+
+    models: ClassVar = {
+        "ibm/granite-embedding-278m-multilingual": Model(768, 512),
+        "ibm/granite-embedding-107m-multilingual": Model(384, 512),
+        "ibm/slate-125m-english-rtrvr-v2": Model(768, 512),
+        "ibm/slate-30m-english-rtrvr-v2": Model(384, 512),
+        "ibm/slate-125m-english-rtrvr": Model(768, 512),
+        "ibm/slate-30m-english-rtrvr": Model(384, 512),
+        "intfloat/multilingual-e5-large": Model(1024, 512),
+        "sentence-transformers/all-minilm-l6-v2": Model(384, 256),
+        "sentence-transformers/all-minilm-l12-v2": Model(384, 256),
+    }
+    key_variables: ClassVar = ("WATSONX_API_KEY", "WATSONX_APIKEY")
+    extra: ClassVar = "watsonx"
+
+    name: str = "ibm/slate-125m-english-rtrvr"
+    batch_size: int = Field(256, ge=1, le=1000)
+    base_url: str = ""
+    project_id: str | None = None
+    space_id: str | None = None
+    url: str | None = None
+    params: dict[str, Any] | None = None
+    iam_url: str = "https://iam.cloud.ibm.com"
+
+    _renew_at: float = PrivateAttr(default=0.0)
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> Self:
+        if self.project_id and self.space_id:
+            raise ValueError("give project_id or space_id, not both")
+        self.base_url = self.base_url or self.url or "https://us-south.ml.cloud.ibm.com"
+        return self
+
+    def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **self._scope()}
+        client = self._client
+        if time.monotonic() >= self._renew_at:
+            client.set_header("Authorization", f"Bearer {self._new_token()}")
+        results = client.post(f"/ml/v1/text/embeddings?version={API_VERSION}", body)["results"]
+        return [result["embedding"] for result in results]
+
+    def _scope(self) -> dict[str, str]:
+        if self.project_id or self.space_id:
+            return {"project_id": self.project_id} if self.project_id else {"space_id": str(self.space_id)}
+        for setting in ("project_id", "space_id"):
+            if value := self._variable(f"WATSONX_{setting.upper()}"):
+                return {setting: value}
+        raise VariableNotFoundError("WATSONX_PROJECT_ID")
+
+    def _headers(self) -> dict[str, str]:
+        return {}
+
+    def _new_token(self) -> str:
+        form = {"grant_type": GRANT_TYPE, "apikey": str(self._key())}
+        iam = JSONClient(self._require("requests"), self.iam_url, {}, self.timeout_s)
+        reply = iam.post_form("/identity/token", form)
+        self._renew_at = time.monotonic() + float(reply.get("expires_in", 3600)) - RENEWED_BEFORE_S
+        return str(reply["access_token"])

@@ -1,0 +1,132 @@
+"""Inputs that functions refused, by table: what `embedding_errors` shows and `retry_failed` tries again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from lancelike.errors import EmbeddingError, TableExistsError, TableNotFoundError, shorten
+from lancelike.ledger.keys import KEY_TYPE
+from lancelike.query.plan import Scan
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.storage import Dataset, Location
+
+DIRECTORY = "_lancelike/failures"
+_SCHEMA = pa.schema(
+    {
+        "key": KEY_TYPE,
+        "vector_column": pa.string(),
+        "source_column": pa.string(),
+        "input": pa.string(),
+        "error_class": pa.string(),
+        "message": pa.string(),
+        "attempts": pa.int32(),
+        "at": pa.timestamp("us", tz="UTC"),
+        "dropped": pa.bool_(),
+    }
+)
+_LONGEST_INPUT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedInput:
+    """One input that failed alone.
+
+    Attributes:
+        key: Of the input, as in the ledger.
+        vector_column: The column that has no vector for it.
+        source_column: What feeds that column; a template's columns separated by commas.
+        input: The text, or the start of a long one, or the repr of another value.
+        error_class: Name of the provider's exception.
+        message: Its text, without secrets.
+        attempts: How often it was tried.
+        at: When it failed last, in UTC.
+        dropped: Whether its rows were left out of the table.
+    """
+
+    key: bytes
+    vector_column: str
+    source_column: str
+    input: str
+    error_class: str
+    message: str
+    attempts: int
+    at: datetime
+    dropped: bool
+
+    @classmethod
+    def of(
+        cls, binding: EmbeddingFunctionConfig, key: bytes, value: Any, error: EmbeddingError, *, dropped: bool
+    ) -> FailedInput:
+        """The record of *error*, which the binding's function raised for *value*."""
+        text = value if isinstance(value, str) else shorten(value, _LONGEST_INPUT)
+        return cls(
+            key=key,
+            vector_column=binding.vector_column,
+            source_column=", ".join(binding.source_columns),
+            input=text[:_LONGEST_INPUT],
+            error_class=type(error.__cause__ or error).__name__,
+            message=error.problem,
+            attempts=getattr(error, "attempts", 1),
+            at=datetime.now(UTC),
+            dropped=dropped,
+        )
+
+
+class TableFailures:
+    """The inputs that failed for one table, each kept once with its latest error; in a Lance dataset of its own."""
+
+    def __init__(self, location: Location, table: str) -> None:
+        self._location, self._table = location.child(DIRECTORY), table
+
+    def record(self, failed: Sequence[FailedInput]) -> None:
+        """Add *failed*; an input recorded before keeps its count of attempts."""
+        if not failed:
+            return
+        before = {(row["key"], row["vector_column"]): row["attempts"] for row in self.latest().to_pylist()}
+        rows = [
+            {name: getattr(each, name) for name in _SCHEMA.names}
+            | {"attempts": each.attempts + before.get((each.key, each.vector_column), 0)}
+            for each in failed
+        ]
+        self._append(pa.Table.from_pylist(rows, _SCHEMA))
+
+    def latest(self) -> pa.Table:
+        """The last record of each input and vector column."""
+        dataset = self._open()
+        if dataset is None:
+            return _SCHEMA.empty_table()
+        dataset.refresh()
+        rows = dataset.read(Scan())
+        last = {(row["key"], row["vector_column"]): i for i, row in enumerate(rows.to_pylist())}
+        return rows.take(pa.array(sorted(last.values()), pa.int64()))
+
+    def forget(self) -> None:
+        """Delete every record, as when the table is dropped."""
+        if self._location.exists(self._table):
+            self._location.drop(self._table)
+
+    def rename(self, table: str) -> None:
+        """Follow the table to its new name."""
+        if self._location.exists(self._table):
+            self._location.rename(self._table, table)
+
+    def _open(self) -> Dataset | None:
+        try:
+            return Dataset.open(self._location, self._table)
+        except TableNotFoundError:
+            return None
+
+    def _append(self, rows: pa.Table) -> None:
+        dataset = self._open()
+        if dataset is None:
+            try:
+                Dataset.create(self._location, self._table, rows)
+            except TableExistsError:
+                Dataset.open(self._location, self._table).append(rows)
+            return
+        dataset.append(rows)
