@@ -36,6 +36,7 @@ clean: ## Remove .venv and the demo's database
 # The constraint on torch is why everything is installed in one call: see constraints.txt.
 $(VENV)/.%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "lancelike needs Python 3.11 or newer with venv; or say make PYTHON=..." >&2; exit 1; }
-	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@echo "Setting up $(VENV) for '$*': minutes the first time, seconds after that"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@

@@ -13,12 +13,13 @@ import pyarrow as pa
 from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import SchemaError, TableExistsError, TableNotFoundError
 from lancelike.ingest import create_batches, with_bindings
+from lancelike.ledger import DEFAULT_BYTES, Embedder, Ledger, TableFailures
 from lancelike.legacy import warn_deprecated
 from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
 from lancelike.storage import Dataset, Location, check_table_name
 from lancelike.table import Table
-from lancelike.types import CreateMode, OnBadVectors, Rows, StorageOptions
+from lancelike.types import CreateMode, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
 
 __all__ = ["DBConnection", "LanceDBConnection", "ListTablesResponse", "connect"]
 
@@ -40,8 +41,10 @@ class DBConnection:
         *,
         read_consistency_interval: timedelta | None = None,
         registry: EmbeddingFunctionRegistry | None = None,
+        ledger_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._location = location
+        self._ledger = Ledger(location, ledger_bytes)
         self._registry = registry or get_registry()
         self.read_consistency_interval = read_consistency_interval
 
@@ -93,6 +96,7 @@ class DBConnection:
         fill_value: float = 0.0,
         embedding_functions: Sequence[EmbeddingFunctionConfig] | None = None,
         *,
+        on_embedding_error: OnEmbeddingError = "raise",
         progress: Any = None,
         data_storage_version: str | None = None,
     ) -> Table:
@@ -108,6 +112,7 @@ class DBConnection:
             on_bad_vectors: As in `Table.add`.
             fill_value: As in `Table.add`.
             embedding_functions: Bindings, for a schema that isn't a model.
+            on_embedding_error: As in `Table.add`.
             progress: As in `Table.add`.
             data_storage_version: Version of Lance's file format; None takes its stable one.
 
@@ -125,6 +130,7 @@ class DBConnection:
             return self._open_as(name, declared)
         if data is None and declared is None:
             raise SchemaError(f"table {name!r} needs a schema, or rows to infer one from")
+        embedder = Embedder(self._ledger, on_error=on_embedding_error, failures=TableFailures(self._location, name))
         reader = create_batches(
             data,
             declared,
@@ -132,8 +138,10 @@ class DBConnection:
             on_bad_vectors=on_bad_vectors,
             fill_value=fill_value,
             progress=progress,
+            embedder=embedder,
         )
         dataset = Dataset.create(self._location, name, reader, mode=mode, data_storage_version=data_storage_version)
+        embedder.finish()
         return self._table(dataset)
 
     def open_table(self, name: str, *, version: int | str | None = None) -> Table:
@@ -154,14 +162,18 @@ class DBConnection:
         """
         check_table_name(name)
         if self._location.exists(name):
-            self._location.drop(name)
+            self._drop(name)
         elif not ignore_missing:
             raise TableNotFoundError(name, self._location.list_tables())
 
     def drop_all_tables(self) -> None:
         """Delete every table."""
         for name in self._location.list_tables():
-            self._location.drop(name)
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._location.drop(name)
+        TableFailures(self._location, name).forget()
 
     def drop_database(self) -> None:
         """Older spelling of `drop_all_tables`."""
@@ -184,6 +196,7 @@ class DBConnection:
         if self._location.exists(new_name):
             raise TableExistsError(new_name)
         self._location.rename(cur_name, new_name)
+        TableFailures(self._location, cur_name).rename(new_name)
 
     def _open_as(self, name: str, declared: pa.Schema | None) -> Table:
         table = self.open_table(name)
@@ -203,6 +216,7 @@ class DBConnection:
             self._location,
             dataset,
             registry=self._registry,
+            ledger=self._ledger,
             read_consistency_interval=self.read_consistency_interval,
         )
 
@@ -215,6 +229,7 @@ def connect(
     *,
     read_consistency_interval: timedelta | None = None,
     storage_options: StorageOptions | None = None,
+    ledger_bytes: int = DEFAULT_BYTES,
 ) -> DBConnection:
     """The database at *uri*; nothing is read or made until a table is.
 
@@ -225,13 +240,19 @@ def connect(
             processes wrote: `timedelta(0)` looks every time, None only when the handle writes or is asked to by
             `checkout_latest`. What this process wrote is always seen.
         storage_options: Settings of the object store, as Lance takes them (`aws_endpoint`, `region`, ...).
+        ledger_bytes: Bound on what is kept of each embedding function's answers, so that nothing is paid for twice and
+            a failed write goes on where it stopped; beyond it the oldest go. 0 keeps none.
 
     Example:
         >>> import lancelike
         >>> lancelike.connect("memory://").table_names()
         []
     """
-    return DBConnection(Location(uri, storage_options), read_consistency_interval=read_consistency_interval)
+    return DBConnection(
+        Location(uri, storage_options),
+        read_consistency_interval=read_consistency_interval,
+        ledger_bytes=ledger_bytes,
+    )
 
 
 def _declared(

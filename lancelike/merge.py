@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
@@ -10,8 +10,9 @@ from typing import Any, Self
 from lancelike.embeddings import EmbeddingFunctionConfig
 from lancelike.errors import QueryError
 from lancelike.ingest import MergeClauses, merge_rows
+from lancelike.ledger import Embedder
 from lancelike.storage import Dataset
-from lancelike.types import MergeResult, OnBadVectors, Rows
+from lancelike.types import MergeResult, OnBadVectors, OnEmbeddingError, Rows
 
 __all__ = ["LanceMergeInsertBuilder"]
 
@@ -22,10 +23,16 @@ class LanceMergeInsertBuilder:
     Rows match when the key columns are equal. A clause that isn't called does nothing with its rows.
     """
 
-    def __init__(self, dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], on: Sequence[str]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        bindings: Sequence[EmbeddingFunctionConfig],
+        on: Sequence[str],
+        embedder: Callable[[OnEmbeddingError, int | None], Embedder],
+    ) -> None:
         if not on:
             raise QueryError("merge_insert needs at least one key column")
-        self._dataset, self._bindings = dataset, bindings
+        self._dataset, self._bindings, self._embedder = dataset, bindings, embedder
         self._clauses = MergeClauses(on=tuple(on))
 
     def _with(self, **changes: Any) -> Self:
@@ -58,6 +65,10 @@ class LanceMergeInsertBuilder:
         on_bad_vectors: OnBadVectors = "error",
         fill_value: float = 0.0,
         timeout: timedelta | None = None,
+        *,
+        on_embedding_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
+        progress: Any = None,
     ) -> MergeResult:
         """Embed *new_data* as `Table.add` does, and merge it in one commit.
 
@@ -66,6 +77,9 @@ class LanceMergeInsertBuilder:
             on_bad_vectors: As in `Table.add`.
             fill_value: As in `Table.add`.
             timeout: Longest time for the merge.
+            on_embedding_error: As in `Table.add`.
+            budget_tokens: As in `Table.add`.
+            progress: As in `Table.add`.
 
         Raises:
             BadDataError: A row doesn't fit the schema, or a key is there twice; nothing is changed.
@@ -79,4 +93,6 @@ class LanceMergeInsertBuilder:
             on_bad_vectors=on_bad_vectors,
             fill_value=fill_value,
             timeout_s=None if timeout is None else timeout.total_seconds(),
+            progress=progress,
+            embedder=self._embedder(on_embedding_error, budget_tokens),
         )

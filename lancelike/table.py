@@ -13,6 +13,7 @@ from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegis
 from lancelike.errors import QueryError, SchemaError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import ingest, update_rows
+from lancelike.ledger import Embedder, Ledger, TableFailures
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
@@ -33,7 +34,16 @@ from lancelike.storage import (
     versions,
 )
 from lancelike.storage import index as indices
-from lancelike.types import AddResult, DeleteResult, OnBadVectors, QueryType, Rows, UpdateResult, WriteMode
+from lancelike.types import (
+    AddResult,
+    DeleteResult,
+    OnBadVectors,
+    OnEmbeddingError,
+    QueryType,
+    Rows,
+    UpdateResult,
+    WriteMode,
+)
 
 if TYPE_CHECKING:
     from lancelike.schema.model import LanceModel
@@ -54,10 +64,12 @@ class Table:
         dataset: Dataset,
         *,
         registry: EmbeddingFunctionRegistry | None = None,
+        ledger: Ledger | None = None,
         read_consistency_interval: timedelta | None = None,
     ) -> None:
         self._location = location
         self._shown = dataset
+        self._ledger = ledger
         self._registry = registry or get_registry()
         self._read_consistency_interval = read_consistency_interval
         self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
@@ -99,6 +111,10 @@ class Table:
     def __repr__(self) -> str:
         return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.uri!r}))"
 
+    def _embedder(self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None) -> Embedder:
+        failures = TableFailures(self._location, self.name)
+        return Embedder(self._ledger, on_error=on_error, budget_tokens=budget_tokens, failures=failures)
+
     @property
     def _dataset(self) -> Dataset:
         if self._read_consistency_interval is not None:
@@ -121,10 +137,15 @@ class Table:
         on_bad_vectors: OnBadVectors = "error",
         fill_value: float = 0.0,
         *,
+        on_embedding_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
         progress: Any = None,
         write_parallelism: int | None = None,
     ) -> AddResult:
         """Add rows in one commit, embedding the sources of those that carry no vector.
+
+        Each distinct source is embedded once, and not at all if the database holds its vector already. What a function
+        answered is durable before more is asked of it: after a crash or an error, the same call goes on from there.
 
         Args:
             data: Dicts, `LanceModel`s, a pandas or polars frame, Arrow data, a Lance or Hugging Face dataset, or an
@@ -133,25 +154,32 @@ class Table:
             on_bad_vectors: What to do with a vector given that has the wrong length or NaN, or is null in a column
                 that no function fills: raise, drop the row, fill the missing values, or make it null.
             fill_value: The value for `"fill"`.
+            on_embedding_error: What to do with a row whose source its function refuses: `"raise"` writes nothing,
+                `"quarantine"` keeps it with a null vector, `"drop"` leaves it out; the last two list it in
+                `embedding_errors`.
+            budget_tokens: Most tokens to send to functions.
             progress: True for a bar, a callable that takes a dict of counts, or a tqdm.
             write_parallelism: Accepted for LanceDB's scripts; Lance chooses.
 
         Raises:
             BadDataError: A row doesn't fit the schema; nothing is written.
-            EmbeddingError: A function failed; nothing is written.
+            EmbeddingError: A function failed; nothing is written, and what was paid for is kept.
+            BudgetExceeded: The next request would take more tokens than are left; likewise.
         """
         if mode not in ("append", "overwrite"):
             raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
+        embedder = self._embedder(on_embedding_error, budget_tokens)
         reader = ingest(
             data,
             self.schema,
             self._bindings,
+            embedder=embedder,
             on_bad_vectors=on_bad_vectors,
             fill_value=fill_value,
             progress=progress,
         )
         version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
-        return AddResult(version)
+        return AddResult(version, embedder.finish())
 
     def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
         """Start an upsert keyed on *on*: say what happens to rows on either side, then `.execute(rows)`.
@@ -164,7 +192,7 @@ class Table:
             1
         """
         on = [on] if isinstance(on, str) else list(on)
-        return LanceMergeInsertBuilder(self._shown, self._bindings, on)
+        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._embedder)
 
     def update(
         self,
@@ -183,7 +211,7 @@ class Table:
         if (values is None) == (values_sql is None):
             raise ValueError("update takes exactly one of values= and values_sql=")
         new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
-        return update_rows(self._shown, self._bindings, new, where)
+        return update_rows(self._shown, self._bindings, new, where, embedder=self._embedder())
 
     def delete(self, where: str) -> DeleteResult:
         """Delete the rows that match the SQL filter *where*."""

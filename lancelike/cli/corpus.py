@@ -20,8 +20,9 @@ from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["module", "class", "function", "method"]
 
-SUMMARY_CHARS = 240
-"""About 60 tokens of the 256 that all-MiniLM-L6-v2 reads. Twice as many were slower and answered no better."""
+SUMMARY_CHARS = 150
+"""What a docstring says first says what it is for: of 25 questions, all-MiniLM-L6-v2 answered 22 rightly with its first
+place from 150 characters, 20 from 240."""
 
 LEFT_OUT = frozenset(
     [

@@ -6,9 +6,13 @@ It is also an example of the whole job: declare a table, add rows, which embeds 
 from __future__ import annotations
 
 import platform
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import lancelike
 from lancelike.cli.asking import nearest
@@ -58,7 +62,7 @@ def demonstrate(directory: str) -> None:
     table = open_table(directory, entries)
     for question in QUESTIONS:
         print_answers(table, question)
-    print(f'\nAsk more:  lancelike search {directory} {TABLE} "round a number to two decimals"')
+    print(f'\nAsk more:  {own_command()} search {shlex.quote(directory)} {TABLE} "round a number to two decimals"')
 
 
 @contextmanager
@@ -108,6 +112,14 @@ def fill(table: lancelike.Table, entries: list[Entry]) -> None:
     table.add(rows, progress=True)
     seconds = time.perf_counter() - start
     print(f"  {'embed them':<{TITLE_WIDTH}}{len(rows):,} texts, {len(rows) / seconds:,.0f} a second ({seconds:.1f} s)")
+
+
+def own_command() -> str:
+    """Return what to write in a shell to run this command again."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python -m lancelike"
+    return program.name if shutil.which(program.name) else str(program)
 
 
 def print_answers(table: lancelike.Table, question: str) -> None:

@@ -40,6 +40,9 @@ class EmbeddingFunction(BaseModel, ABC):
         deadline_s: Seconds for all tries of one request together; no try begins after it.
         first_wait_s: Seconds before the first further try, about; each next wait is about twice as long.
         max_wait_s: Longest wait between two tries, in seconds, whatever the service asks for.
+        max_concurrency: Most requests under way at once.
+        max_batch_tokens: Most tokens in one request, as `count_tokens` counts them; None for no bound.
+        max_batch_bytes: Most bytes of inputs in one request; None for no bound.
         source_prompt: Put before each text that is stored.
         query_prompt: Put before each text that is searched for.
     """
@@ -51,6 +54,9 @@ class EmbeddingFunction(BaseModel, ABC):
     deadline_s: float = Field(600.0, gt=0)
     first_wait_s: float = Field(1.0, ge=0)
     max_wait_s: float = Field(60.0, ge=0)
+    max_concurrency: int = Field(1, ge=1)
+    max_batch_tokens: int | None = Field(None, ge=1)
+    max_batch_bytes: int | None = Field(None, ge=1)
     source_prompt: str | None = None
     query_prompt: str | None = None
 
@@ -60,6 +66,9 @@ class EmbeddingFunction(BaseModel, ABC):
     """Whether `compute_source_embeddings` and `compute_query_embeddings` apply the prompts themselves."""
     batches_queries: ClassVar[bool] = False
     """Whether `compute_query_embeddings` takes a list of queries as well as one."""
+    transport_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that say how the function is reached or run and leave its vectors as they are, beside those whose
+    names say so (`device`, `base_url`, ...) and those of this class."""
 
     _instances: ClassVar[dict[str, Any]] = {}
     _given: dict[str, Any] | None = PrivateAttr(default=None)
@@ -148,8 +157,21 @@ class EmbeddingFunction(BaseModel, ABC):
         return call_with_retry(lambda: self.compute_query_embeddings(*args, **kwargs), function=self)
 
     def classify_error(self, error: Exception) -> Verdict:
-        """Whether *error*, raised by one of the compute methods, may pass: `"retry"` or `"give up"`."""
+        """What *error*, raised by one of the compute methods, calls for.
+
+        `"retry"`: it may pass. `"bisect"`: an input of the request is at fault. `"give up"`: neither.
+        """
         return classify(error)
+
+    def count_tokens(self, values: Sequence[Any]) -> list[int]:
+        """Tokens of each of *values*: by default a guess, a token for four bytes of text, and 1 for anything else."""
+        return [max(1, -(-len(v.encode("utf-8", "replace")) // 4)) if isinstance(v, str) else 1 for v in values]
+
+    def shaping_settings(self) -> dict[str, Any]:
+        """The resolved settings that decide which vector an input gets; secrets and transport are left out."""
+        transport = _TRANSPORT_SETTINGS | self.transport_settings | set(self.sensitive_keys())
+        settings = {name: value for name, value in self._field_values().items() if name not in transport}
+        return {name: value for name, value in settings.items() if not _settings.is_secret_name(name)}
 
     def ready(self) -> EmbeddingFunction:
         """The function to embed with: this one, unless it stands for one that could not be made before."""
@@ -231,6 +253,29 @@ class EmbeddingFunction(BaseModel, ABC):
 
     def __hash__(self) -> int:
         return hash((type(self), _settings.digest(self._field_values())))
+
+
+_TRANSPORT_SETTINGS = frozenset(EmbeddingFunction.model_fields) - {"source_prompt", "query_prompt"} | {
+    "base_url",
+    "default_headers",
+    "device",
+    "endpoint",
+    "extra_headers",
+    "headers",
+    "host",
+    "http_client",
+    "num_workers",
+    "organization",
+    "profile_name",
+    "project_id",
+    "proxy",
+    "region",
+    "role_session_name",
+    "show_progress_bar",
+    "timeout",
+    "timeout_s",
+    "url",
+}
 
 
 class TextEmbeddingFunction(EmbeddingFunction):

@@ -1,4 +1,4 @@
-"""Embedding any number of values: in requests that the function can take, tried again, and checked.
+"""One request to a function: what goes into it, and what its answer must be.
 
 The checks make sure that what a table stores has one finite vector of the right length for each value sent.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +18,33 @@ from lancelike.embeddings.retrying import CallStats, call_with_retry
 from lancelike.embeddings.timeouts import within
 from lancelike.errors import BadEmbeddingError, EmbeddingError, shorten
 
+Answer: TypeAlias = NDArray[Any] | EmbeddingError
+"""A vector, shape (ndims,), or (m, ndims) from a function of multivectors; or why there is none."""
 
-def embed_sources(
-    function: EmbeddingFunction, values: Sequence[Any], *, stats: CallStats | None = None
-) -> list[NDArray[Any] | None]:
-    """Embed *values*, which are to be stored.
 
-    Args:
-        function: What embeds them, at most `batch_size` in one request.
-        values: Texts, bytes, or whatever the function takes; None is not sent.
-        stats: Requests and retries are added to it.
+def pack(function: EmbeddingFunction, values: Sequence[Any]) -> list[list[int]]:
+    """Positions of *values*, in order, one list for each request within the function's limits.
 
-    Returns:
-        One vector per value in their order, shape (ndims,), or (m, ndims) from a function of multivectors;
-        C-contiguous, of the function's dtype, float32 as a rule. None for None.
-
-    Raises:
-        EmbeddingError: A request failed; `row` is the position of its first value.
-        BadEmbeddingError: The function answered with too few vectors, or with a bad one; `row` is its position.
+    A value that is over a limit by itself gets a request of its own: the function says what becomes of it.
     """
-    vectors: list[NDArray[Any] | None] = [None] * len(values)
-    rows = [row for row, value in enumerate(values) if value is not None]
-    if not rows:
-        return vectors
-    with _placing_errors(rows):
-        function = function.ready()
-    for start in range(0, len(rows), function.batch_size):
-        batch = rows[start : start + function.batch_size]
-        with _placing_errors(batch):
-            answers = _request_sources(function, [values[row] for row in batch], stats)
-        for row, vector in zip(batch, answers, strict=True):
-            vectors[row] = vector
-    return vectors
+    tokens = function.count_tokens(values) if function.max_batch_tokens else [0] * len(values)
+    sizes = [_size(value) for value in values] if function.max_batch_bytes else [0] * len(values)
+    requests: list[list[int]] = []
+    room_items = room_tokens = room_bytes = 0
+    for place in range(len(values)):
+        if room_items < 1 or room_tokens < tokens[place] or room_bytes < sizes[place]:
+            requests.append([])
+            room_items = function.batch_size
+            room_tokens, room_bytes = function.max_batch_tokens or 0, function.max_batch_bytes or 0
+        requests[-1].append(place)
+        room_items, room_tokens, room_bytes = room_items - 1, room_tokens - tokens[place], room_bytes - sizes[place]
+    return requests
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    return len(value) if isinstance(value, bytes | bytearray | memoryview) else 0
 
 
 def embed_query(
@@ -106,15 +101,24 @@ def _embed_queries(
     vectors: list[NDArray[Any]] = []
     for start in range(0, len(prompted), size):
         batch = prompted[start : start + size]
-        with _placing_errors(range(start, start + len(batch))):
+        with placing_errors(range(start, start + len(batch))):
             vectors += _request_queries(function, batch if together else batch[0], len(batch), cancelled, stats)
     return vectors
 
 
-def _request_sources(function: EmbeddingFunction, values: list[Any], stats: CallStats | None) -> list[NDArray[Any]]:
+def request_sources(
+    function: EmbeddingFunction, values: list[Any], stats: CallStats | None, cancelled: threading.Event | None = None
+) -> list[Answer]:
+    """One request: a vector, or the error of a bad one, for each of *values*.
+
+    Raises:
+        EmbeddingError: The request failed as a whole.
+    """
     prompted = _prompted(function, values, "source")
-    answer = call_with_retry(lambda: function.compute_source_embeddings(prompted), function=function, stats=stats)
-    return checked_vectors(function, answer, len(values))
+    answer = call_with_retry(
+        lambda: function.compute_source_embeddings(prompted), function=function, stats=stats, cancelled=cancelled
+    )
+    return checked_answers(function, answer, len(values))
 
 
 def _request_queries(
@@ -123,14 +127,21 @@ def _request_queries(
     answer = call_with_retry(
         lambda: function.compute_query_embeddings(query), function=function, stats=stats, cancelled=cancelled
     )
-    return checked_vectors(function, answer, count)
+    vectors: list[NDArray[Any]] = []
+    for checked in checked_answers(function, answer, count):
+        if isinstance(checked, EmbeddingError):
+            raise checked
+        vectors.append(checked)
+    return vectors
 
 
-def checked_vectors(function: EmbeddingFunction, answer: Any, count: int) -> list[NDArray[Any]]:
+def checked_answers(function: EmbeddingFunction, answer: Any, count: int) -> list[Answer]:
     """The *count* vectors that *function* answered with, as arrays of its dtype.
 
+    One that is no vector of `ndims()` finite numbers is a `BadEmbeddingError` in its place, `row` its position.
+
     Raises:
-        BadEmbeddingError: Too few or too many, not numbers, of another length than `ndims()`, or not finite.
+        BadEmbeddingError: Too few or too many.
     """
     ndims = call_with_retry(function.ndims, function=function)
     dtype = function.vector_dtype()
@@ -138,7 +149,7 @@ def checked_vectors(function: EmbeddingFunction, answer: Any, count: int) -> lis
     whole = _as_array(items, dtype)
     if whole is not None and whole.shape == (count, ndims) and _is_finite(whole):
         return list(whole)
-    return [_checked_vector(function, item, ndims, dtype, position) for position, item in enumerate(items)]
+    return [_checked(function, item, ndims, dtype, position) for position, item in enumerate(items)]
 
 
 def _items(function: EmbeddingFunction, answer: Any, count: int) -> Any:
@@ -153,17 +164,15 @@ def _items(function: EmbeddingFunction, answer: Any, count: int) -> Any:
     return items
 
 
-def _checked_vector(
-    function: EmbeddingFunction, item: Any, ndims: int, dtype: np.dtype[Any], position: int
-) -> NDArray[Any]:
+def _checked(function: EmbeddingFunction, item: Any, ndims: int, dtype: np.dtype[Any], position: int) -> Answer:
     vector = None if item is None else _as_array(item, dtype)
     if vector is None or vector.ndim not in (1, 2):
-        raise _bad(function, f"answered {shorten(item)} in place of a vector", position)
+        return _bad(function, f"answered {shorten(item)} in place of a vector", position)
     if vector.shape[-1] != ndims:
         problem = f"answered a vector of length {vector.shape[-1]} where its ndims() says {ndims}"
-        raise _bad(function, problem, position)
+        return _bad(function, problem, position)
     if not _is_finite(vector):
-        raise _bad(function, "answered a vector with NaN or infinity", position)
+        return _bad(function, "answered a vector with NaN or infinity", position)
     return vector
 
 
@@ -184,7 +193,7 @@ def _bad(function: EmbeddingFunction, problem: str, position: int | None) -> Bad
 
 
 @contextmanager
-def _placing_errors(rows: Sequence[int]) -> Iterator[None]:
+def placing_errors(rows: Sequence[int]) -> Iterator[None]:
     """Turn an error's `row`, a position in the request or None, into one in the values given."""
     try:
         yield

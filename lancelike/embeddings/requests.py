@@ -7,17 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
 from lancelike.embeddings.base import EmbeddingFunction
-from lancelike.embeddings.batching import pack, request_sources
+from lancelike.embeddings.batching import Answer, pack, placing_errors, request_sources
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BadEmbeddingError, EmbeddingError
 
-Answer: TypeAlias = NDArray[Any] | EmbeddingError
-"""A vector, or why there is none."""
 Paid: TypeAlias = Callable[[Sequence[int], Sequence[Answer]], None]
 """Told of inputs, by position, as soon as their answers are there."""
 
@@ -58,6 +57,35 @@ def embed_distinct(
     return _Run(function, values, paid, before, stats or CallStats(), stop_at_failure).finish()
 
 
+def embed_sources(
+    function: EmbeddingFunction, values: Sequence[Any], *, stats: CallStats | None = None
+) -> list[NDArray[Any] | None]:
+    """Embed *values*, which are to be stored.
+
+    Args:
+        function: What embeds them.
+        values: Texts, bytes, or whatever the function takes; None is not sent.
+        stats: Requests and retries are added to it.
+
+    Returns:
+        One vector per value in their order, shape (ndims,), or (m, ndims) from a function of multivectors;
+        C-contiguous, of the function's dtype, float32 as a rule. None for None.
+
+    Raises:
+        EmbeddingError: A value could not be embedded; `row` is its position, or that of the first value of the request.
+    """
+    vectors: list[NDArray[Any] | None] = [None] * len(values)
+    places = [place for place, value in enumerate(values) if value is not None]
+    if not places:
+        return vectors
+    with placing_errors(places):
+        answers = embed_distinct(function.ready(), [values[place] for place in places], stats=stats)
+    for place, answer in zip(places, answers, strict=True):
+        assert not isinstance(answer, EmbeddingError), "embed_distinct stops at the first failure"
+        vectors[place] = answer
+    return vectors
+
+
 class _Run:
     def __init__(
         self,
@@ -94,7 +122,7 @@ class _Run:
             inputs = [self._values[place] for place in places]
             if self._before:
                 self._before(inputs)
-            under_way[submit(lambda inputs=inputs: self._request(inputs))] = places
+            under_way[submit(partial(self._request, inputs))] = places
 
     def _request(self, inputs: list[Any]) -> Sequence[Answer]:
         return request_sources(self._function, inputs, self._stats, self._cancelled)
@@ -107,8 +135,8 @@ class _Run:
         for asked, future in done:
             try:
                 got = future.result()
-            except EmbeddingError as error:
-                refused.append((asked, error))
+            except EmbeddingError as refusal:
+                refused.append((asked, refusal))
             else:
                 places += asked
                 answers += got

@@ -27,9 +27,12 @@ from lancelike.errors import (
 logger = logging.getLogger("lancelike.embeddings")
 
 T = TypeVar("T")
-Verdict: TypeAlias = Literal["retry", "give up"]
+Verdict: TypeAlias = Literal["retry", "bisect", "give up"]
 
 RETRIED_STATUSES = frozenset({408, 409, 429})
+STATUSES_OF_CALLERS = frozenset({401, 402, 403, 404, 405, 407})
+"""Refusals that have nothing to do with what was sent: the key, the account, the address."""
+PROGRAMMING_ERRORS = (TypeError, NameError, AttributeError, ImportError, NotImplementedError, VariableNotFoundError)
 CONNECTION_ERRORS = (ConnectionError, TimeoutError, http.client.RemoteDisconnected, http.client.IncompleteRead)
 CONNECTION_ERROR_NAMES = frozenset(
     {
@@ -63,7 +66,7 @@ class Retried(Protocol):
         """How messages name the function."""
 
     def classify_error(self, error: Exception) -> Verdict:
-        """Whether *error* may pass."""
+        """What *error* calls for."""
 
     def redact(self, text: str) -> str:
         """*text* without the function's secrets."""
@@ -90,19 +93,27 @@ class CallStats:
 
 
 def classify(error: BaseException) -> Verdict:
-    """Verdict on *error*: 408, 409, 429, 5xx and lost connections may pass, all else is final.
+    """Verdict on *error*.
 
-    An exception raised `from` another is judged by the first of the chain that says something.
+    408, 409, 429, 5xx and lost connections may pass. What says no to the caller (401, 403, 404, ...), a certificate, a
+    missing package and a bug in the function's code (`TypeError`, ...) are final. Any other failure is laid to what was
+    sent. An exception raised `from` another is judged by the first of the chain that says something.
     """
     for link in _chain(error):
         status = status_of(link)
         if status is not None:
-            return "retry" if status in RETRIED_STATUSES or 500 <= status <= 599 else "give up"
+            return _verdict_of_status(status)
         if _is_certificate_error(link):
             return "give up"
         if _is_connection_error(link):
             return "retry"
-    return "give up"
+    return "give up" if isinstance(error, PROGRAMMING_ERRORS) else "bisect"
+
+
+def _verdict_of_status(status: int) -> Verdict:
+    if status in RETRIED_STATUSES or status >= 500:
+        return "retry"
+    return "give up" if status in STATUSES_OF_CALLERS else "bisect"
 
 
 def status_of(error: BaseException) -> int | None:

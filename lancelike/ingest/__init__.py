@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
-from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_inputs, embed_rows
+from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows
 from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.merge import MergeClauses, merge_rows
 from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
@@ -21,7 +21,6 @@ __all__ = [
     "align",
     "create_batches",
     "embed_batches",
-    "embed_inputs",
     "embed_rows",
     "fit_vectors",
     "infer_schema",

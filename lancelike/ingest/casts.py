@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lancelike.ingest.kinds import is_list, is_number, is_text
+from lancelike.ingest.kinds import holds_list_view, is_list, is_number, is_text, plain
 
 
 def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -23,6 +23,7 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.nulls(len(array), kind)
     if isinstance(kind, pa.BaseExtensionType) and array.type.equals(kind.storage_type):
         return kind.wrap_array(array)
+    array = without_views(array)
     reason = _mismatch(array.type, kind)
     if reason:
         raise pa.ArrowInvalid(reason)
@@ -30,6 +31,14 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(array.type) and pa.types.is_date(kind):
         _check_whole_days(array, result)
     return result
+
+
+def without_views(array: pa.Array) -> pa.Array:
+    """*array* in plain layouts. Lists go by way of Python: pyarrow 26 casts a list view to a list of wrong values."""
+    kind = plain(array.type)
+    if kind.equals(array.type):
+        return array
+    return pa.array(array.to_pylist(), kind) if holds_list_view(array.type) else array.cast(kind)
 
 
 def first_failure(

@@ -10,17 +10,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.embeddings.batching import embed_sources
+from lancelike.embeddings.batching import Answer
 from lancelike.errors import BadEmbeddingError, EmbeddingError
 from lancelike.ingest.align import null_error
 from lancelike.ingest.batch import Batch, concat
 from lancelike.ingest.kinds import is_multivector, vector_of
 from lancelike.schema.bindings import EmbeddingFunctionConfig, render_template
 
-Embedding: TypeAlias = NDArray[Any] | None
-EmbedInputs: TypeAlias = Callable[[EmbeddingFunctionConfig, Sequence[Any]], Sequence[Embedding]]
-"""A window's distinct inputs of one binding, none of them None, to their vectors, in order; a None answer stays null.
-An `EmbeddingError` that it raises has the position of the input in `.row`."""
+EmbedInputs: TypeAlias = Callable[[EmbeddingFunctionConfig, Sequence[Any]], Sequence[Answer]]
+"""A window's distinct inputs of one binding, none of them None, to their vectors, in order. An `EmbeddingError` among
+the answers is an input that failed alone; one that is raised has the position of the input in `.row`."""
 
 WINDOW_ROWS = 2_048
 """Rows embedded together at least, unless the data ends: small batches are gathered, large ones split."""
@@ -28,16 +27,13 @@ WINDOW_BYTES = 64 << 20
 """A window closes earlier once its rows take this much, as images do."""
 
 
-def embed_inputs(binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> Sequence[Embedding]:
-    """The vectors that the binding's function makes of *inputs*: the one place where ingestion asks a function."""
-    return embed_sources(binding.function, inputs)
-
-
 def embed_batches(
     batches: Iterable[Batch],
     schema: pa.Schema,
     bindings: Sequence[EmbeddingFunctionConfig],
-    embed: EmbedInputs = embed_inputs,
+    embed: EmbedInputs,
+    *,
+    drop_failed: bool = False,
 ) -> Iterator[Batch]:
     """*batches* with every vector that was null filled from its source, if that isn't null.
 
@@ -49,6 +45,7 @@ def embed_batches(
         schema: The table's schema.
         bindings: Which columns are filled, from what, by which function.
         embed: Turns a window's distinct inputs into vectors.
+        drop_failed: Leave out the rows whose input failed, in place of giving them a null vector.
 
     Raises:
         EmbeddingError: A function failed; `.row` is a row of the caller's data with the input concerned, `.column` its
@@ -61,7 +58,7 @@ def embed_batches(
         return
     for window in _windows(batches, bindings):
         for binding in bindings:
-            window = _fill(window, schema, binding, embed)
+            window = _fill(window, schema, binding, embed, drop_failed)
         _refuse_nulls(window, schema, bindings)
         yield window
 
@@ -70,7 +67,7 @@ def embed_rows(
     batch: pa.RecordBatch,
     bindings: Sequence[EmbeddingFunctionConfig],
     touched_columns: Collection[str],
-    embed: EmbedInputs = embed_inputs,
+    embed: EmbedInputs,
 ) -> pa.RecordBatch:
     """*batch* with the vectors made anew whose sources are among *touched_columns*.
 
@@ -156,18 +153,26 @@ def _nulls(column: pa.Array) -> NDArray[np.bool_]:
 # -- one binding in one window -----------------------------------------------------------------------------------------
 
 
-def _fill(batch: Batch, schema: pa.Schema, binding: EmbeddingFunctionConfig, embed: EmbedInputs) -> Batch:
+def _fill(
+    batch: Batch, schema: pa.Schema, binding: EmbeddingFunctionConfig, embed: EmbedInputs, drop_failed: bool = False
+) -> Batch:
     lacking = _lacking(batch, binding)
     if not lacking.any():
         return batch
     places = np.flatnonzero(lacking)
     inputs = _distinct(_inputs(batch.data.take(pa.array(places)), binding))
     field = schema.field(binding.vector_column)
-    vectors = _ask(binding, inputs, batch, places, embed)
+    answers = _ask(binding, inputs, batch, places, embed)
+    vectors = [None if isinstance(answer, EmbeddingError) else answer for answer in answers]
     _check_length(vectors, field, binding)
     index = batch.data.schema.get_field_index(field.name)
     column = _merge(batch.data.column(index), places, [vectors[of] for of in inputs.of_row], field.type)
-    return batch.with_data(batch.data.set_column(index, field, column))
+    filled = batch.with_data(batch.data.set_column(index, field, column))
+    if not drop_failed or all(vector is not None for vector in vectors):
+        return filled
+    failed = np.zeros(len(batch), bool)
+    failed[places] = [vectors[of] is None for of in inputs.of_row]
+    return filled.keep(~failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ def _ask(
     batch: Batch,
     places: NDArray[np.intp],
     embed: EmbedInputs,
-) -> Sequence[Embedding]:
+) -> Sequence[Answer]:
     try:
         return embed(binding, inputs.values)
     except EmbeddingError as error:
@@ -225,7 +230,7 @@ def _ask(
         raise
 
 
-def _check_length(vectors: Sequence[Embedding], field: pa.Field, binding: EmbeddingFunctionConfig) -> None:
+def _check_length(vectors: Sequence[NDArray[Any] | None], field: pa.Field, binding: EmbeddingFunctionConfig) -> None:
     size = vector_of(field.type).list_size
     for vector in vectors:
         if vector is not None and vector.shape[-1] != size:
@@ -237,7 +242,9 @@ def _check_length(vectors: Sequence[Embedding], field: pa.Field, binding: Embedd
             )
 
 
-def _merge(column: pa.Array, places: NDArray[np.intp], vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+def _merge(
+    column: pa.Array, places: NDArray[np.intp], vectors: Sequence[NDArray[Any] | None], kind: pa.DataType
+) -> pa.Array:
     """*column* with *vectors* at *places*."""
     made = _to_multivectors(vectors, kind) if is_multivector(kind) else _to_vectors(vectors, kind)
     if len(places) == len(column):
@@ -247,7 +254,7 @@ def _merge(column: pa.Array, places: NDArray[np.intp], vectors: Sequence[Embeddi
     return pa.concat_arrays([column, made]).take(pa.array(where))
 
 
-def _to_vectors(vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+def _to_vectors(vectors: Sequence[NDArray[Any] | None], kind: pa.DataType) -> pa.Array:
     number = kind.value_type.to_pandas_dtype()
     null = np.array([vector is None for vector in vectors])
     zeros = np.zeros(kind.list_size, number)
@@ -256,7 +263,7 @@ def _to_vectors(vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind, mask=mask)
 
 
-def _to_multivectors(vectors: Sequence[Embedding], kind: pa.DataType) -> pa.Array:
+def _to_multivectors(vectors: Sequence[NDArray[Any] | None], kind: pa.DataType) -> pa.Array:
     lengths = [0 if vector is None else len(vector) for vector in vectors]
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     parts = [row for vector in vectors if vector is not None for row in vector]

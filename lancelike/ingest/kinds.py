@@ -97,5 +97,14 @@ def plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def holds_list_view(kind: pa.DataType) -> bool:
+    """Whether *kind* has a list view in it."""
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return True
+    if pa.types.is_struct(kind):
+        return any(holds_list_view(kind.field(i).type) for i in range(kind.num_fields))
+    return is_list(kind) and holds_list_view(kind.value_type)
+
+
 def _plain_field(field: pa.Field) -> pa.Field:
     return field.with_type(plain(field.type))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lancelike.errors import BadDataError, ColumnNotFoundError
-from lancelike.ingest.embed import EmbedInputs, embed_inputs
 from lancelike.ingest.pipeline import ingest
 from lancelike.ingest.read import read_batches
+from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import MergeResult, OnBadVectors, Rows
 
@@ -52,7 +52,7 @@ def merge_rows(
     fill_value: float = 0.0,
     timeout_s: float | None = None,
     progress: Any = None,
-    embed: EmbedInputs = embed_inputs,
+    embedder: Embedder | None = None,
 ) -> MergeResult:
     """Merge *data* into the table in one commit.
 
@@ -68,12 +68,13 @@ def merge_rows(
         fill_value: As in `ingest`.
         timeout_s: Bound on the merge.
         progress: As in `ingest`.
-        embed: Turns a window's distinct inputs into vectors.
+        embedder: As in `ingest`.
 
     Raises:
         BadDataError: *data* lacks a key column, or has some of the columns that a vector is made from, not all.
         EmbeddingError: A function failed; nothing is merged.
     """
+    embedder = embedder or Embedder()
     source = read_batches(data, dataset.schema)
     names = set(source.schema.names)
     _check_keys(clauses.on, names, dataset.schema)
@@ -86,9 +87,9 @@ def merge_rows(
         on_bad_vectors=on_bad_vectors,
         fill_value=fill_value,
         progress=progress,
-        embed=embed,
+        embedder=embedder,
     )
-    return dataset.merge(
+    merged = dataset.merge(
         list(clauses.on),
         reader,
         when_matched_update_all=clauses.when_matched_update_all,
@@ -99,6 +100,7 @@ def merge_rows(
         use_index=clauses.use_index,
         timeout_s=timeout_s,
     )
+    return replace(merged, embedding=embedder.finish())
 
 
 def _check_keys(on: Sequence[str], names: Collection[str], schema: pa.Schema) -> None:

@@ -10,12 +10,13 @@ import pyarrow as pa
 from lancelike.errors import BadDataError
 from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
-from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_inputs
+from lancelike.ingest.embed import embed_batches
 from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.kinds import holds_vectors
 from lancelike.ingest.progress import report_progress
 from lancelike.ingest.read import read_batches
 from lancelike.ingest.vectors import fit_vectors
+from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig, bindings_to_metadata
 from lancelike.types import OnBadVectors, Rows
 
@@ -28,7 +29,7 @@ def ingest(
     on_bad_vectors: OnBadVectors = "error",
     fill_value: float = 0.0,
     progress: Any = None,
-    embed: EmbedInputs = embed_inputs,
+    embedder: Embedder | None = None,
 ) -> pa.RecordBatchReader:
     """*data* as batches of *schema*, embedded; nothing but the first rows is read before the reader is.
 
@@ -39,18 +40,19 @@ def ingest(
         on_bad_vectors: What happens to vectors in *data* that don't fit; see `fit_vectors`.
         fill_value: For `on_bad_vectors="fill"`.
         progress: See `report_progress`.
-        embed: Turns a window's distinct inputs into vectors; see `embed_batches`.
+        embedder: Makes the vectors, and counts; None takes one without a ledger.
 
     Raises:
         BadDataError: *data* is not rows; and, from the reader, a row doesn't fit.
         EmbeddingError: From the reader: a function failed.
     """
+    embedder = embedder or Embedder()
     source = read_batches(data, schema)
     batches = align(source.batches, schema, bindings)
     batches = fit_vectors(batches, schema, bindings, on_bad_vectors, fill_value)
-    batches = embed_batches(batches, schema, bindings, embed)
-    batches = report_progress(batches, progress, source.num_rows)
-    return pa.RecordBatchReader.from_batches(schema, _with_schema(batches, schema))
+    batches = embed_batches(batches, schema, bindings, embedder, drop_failed=embedder.on_error == "drop")
+    batches = report_progress(batches, progress, source.num_rows, embedder.receipt)
+    return pa.RecordBatchReader.from_batches(schema, _with_schema(batches, schema, embedder))
 
 
 def create_batches(
@@ -61,7 +63,7 @@ def create_batches(
     on_bad_vectors: OnBadVectors = "error",
     fill_value: float = 0.0,
     progress: Any = None,
-    embed: EmbedInputs = embed_inputs,
+    embedder: Embedder | None = None,
 ) -> pa.RecordBatchReader:
     """The first batches of a new table; with no schema, that of *data* is inferred, and the bindings recorded in it.
 
@@ -72,7 +74,7 @@ def create_batches(
         on_bad_vectors: As in `ingest`.
         fill_value: As in `ingest`.
         progress: As in `ingest`.
-        embed: As in `ingest`.
+        embedder: As in `ingest`.
 
     Raises:
         BadDataError: There is neither a schema nor a row to infer it from.
@@ -89,7 +91,7 @@ def create_batches(
         on_bad_vectors=on_bad_vectors,
         fill_value=fill_value,
         progress=progress,
-        embed=embed,
+        embedder=embedder,
     )
 
 
@@ -110,8 +112,9 @@ def _vector_field(binding: EmbeddingFunctionConfig) -> pa.Field:
     return pa.field(binding.vector_column, pa.list_(pa.float32(), binding.function.ndims()))
 
 
-def _with_schema(batches: Iterator[Batch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _with_schema(batches: Iterator[Batch], schema: pa.Schema, embedder: Embedder) -> Iterator[pa.RecordBatch]:
     for batch in batches:
+        embedder.rows += len(batch)
         yield (
             batch.data
             if batch.data.schema.equals(schema, check_metadata=True)

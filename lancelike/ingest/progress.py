@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from lancelike._optional import require
 from lancelike.ingest.batch import Batch
-from lancelike.types import JSON, ProgressCallback
+from lancelike.types import JSON, EmbeddingReceipt, ProgressCallback
+
+Receipt: TypeAlias = Callable[[], EmbeddingReceipt]
 
 
-def report_progress(batches: Iterable[Batch], progress: Any, total_rows: int | None = None) -> Iterator[Batch]:
+def report_progress(
+    batches: Iterable[Batch],
+    progress: Any,
+    total_rows: int | None = None,
+    receipt: Receipt = EmbeddingReceipt,
+) -> Iterator[Batch]:
     """*batches*, reported as they are handed on to be written.
 
     Args:
         batches: Rows that are ready.
         progress: None or False: nothing. True: a bar on stderr. A callable: called with `output_rows`, `output_bytes`,
-            `total_rows` (None until known), `elapsed_seconds`, `active_tasks`, `total_tasks` and `done`. An object with
-            `update`: a tqdm of the caller's, which stays open.
+            `total_rows` (None until known), `elapsed_seconds`, `active_tasks`, `total_tasks`, `done`, and of the
+            distinct inputs so far `embedded`, `reused` and `failed`. An object with `update`: a tqdm of the caller's,
+            which stays open.
         total_rows: How many rows there will be, if known.
+        receipt: What the vectors have taken so far.
 
     Raises:
         ImportError: *progress* is True and tqdm is not installed.
@@ -30,12 +39,12 @@ def report_progress(batches: Iterable[Batch], progress: Any, total_rows: int | N
     if progress is True:
         tqdm = require("tqdm.auto", extra="progress", needed_by="progress=True")
         bar = tqdm.tqdm(total=total_rows, unit=" rows")
-        return _report(batches, _show_on(bar), total_rows, bar.close)
+        return _report(batches, _show_on(bar), total_rows, receipt, bar.close)
     if hasattr(progress, "update"):
         progress.total = total_rows if total_rows is not None else getattr(progress, "total", None)
-        return _report(batches, _show_on(progress), total_rows, lambda: None)
+        return _report(batches, _show_on(progress), total_rows, receipt, lambda: None)
     if callable(progress):
-        return _report(batches, progress, total_rows, lambda: None)
+        return _report(batches, progress, total_rows, receipt, lambda: None)
     raise TypeError(f"progress is True, a callable or a tqdm, not {progress!r}")
 
 
@@ -46,17 +55,24 @@ def _show_on(bar: Any) -> ProgressCallback:
         nonlocal shown
         bar.update(state["output_rows"] - shown)
         shown = state["output_rows"]
+        if state["reused"] or state["failed"]:
+            bar.set_postfix({name: state[name] for name in ("embedded", "reused", "failed")}, refresh=False)
 
     return show
 
 
 def _report(
-    batches: Iterable[Batch], tell: ProgressCallback, total_rows: int | None, close: Callable[[], object]
+    batches: Iterable[Batch],
+    tell: ProgressCallback,
+    total_rows: int | None,
+    receipt: Receipt,
+    close: Callable[[], object],
 ) -> Iterator[Batch]:
     started = time.monotonic()
     rows = size = 0
 
     def state(*, done: bool) -> JSON:
+        so_far = receipt()
         return {
             "output_rows": rows,
             "output_bytes": size,
@@ -65,6 +81,9 @@ def _report(
             "active_tasks": 0 if done else 1,
             "total_tasks": 1,
             "done": done,
+            "embedded": so_far.embedded,
+            "reused": so_far.reused,
+            "failed": so_far.failed,
         }
 
     try:

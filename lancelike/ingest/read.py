@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel
 
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.batch import Batch
@@ -113,7 +114,7 @@ def _open(data: Any, schema: pa.Schema | None) -> _Stream:
 
 
 def _refuse_one_row(data: Any) -> None:
-    if isinstance(data, LanceModel):
+    if isinstance(data, BaseModel):
         raise BadDataError("Cannot add a single LanceModel to a table. Use a list.")
     if isinstance(data, Mapping) and not hasattr(data, "with_format"):  # a DatasetDict is a mapping too
         raise BadDataError("Cannot create or add rows from a single dictionary. Use a list of dictionaries instead.")
@@ -189,7 +190,7 @@ _BY_PROTOCOL: tuple[tuple[str, Callable[[Any], pa.RecordBatchReader]], ...] = (
 def _read_list(data: Sequence[Any], schema: pa.Schema | None) -> _Stream:
     if not data:
         return _Stream(schema, iter(()), 0)
-    if not all(isinstance(item, Mapping | LanceModel) for item in data):
+    if not all(isinstance(item, Mapping | BaseModel) for item in data):
         return _read_iterable(data, schema)
     if schema is None and isinstance(data[0], LanceModel):
         schema = type(data[0]).to_arrow_schema()
@@ -200,13 +201,11 @@ def _read_list(data: Sequence[Any], schema: pa.Schema | None) -> _Stream:
 
 def _read_iterable(data: Iterable[Any], schema: pa.Schema | None) -> _Stream:
     items = iter(data)
-    first = next(items, None)
-    if first is None:
-        return _Stream(None, iter(()))
-    if schema is None and isinstance(first, LanceModel):
-        declared = type(first).to_arrow_schema()
-        return _Stream(declared, _read_items(chain([first], items), declared))
-    return _Stream(None, _read_items(chain([first], items), schema))
+    first = list(islice(items, 1))
+    if schema is None and first and isinstance(first[0], LanceModel):
+        declared = type(first[0]).to_arrow_schema()
+        return _Stream(declared, _read_items(chain(first, items), declared))
+    return _Stream(None, _read_items(chain(first, items), schema))
 
 
 def _in_memory(
@@ -240,14 +239,14 @@ def _read_items(items: Iterator[Any], schema: pa.Schema | None) -> Iterator[pa.R
     rows: list[Any] = []
     start = 0
     for item in items:
-        if isinstance(item, Mapping | LanceModel):
+        if isinstance(item, Mapping | BaseModel):
             rows.append(item)
             if len(rows) < CHUNK_ROWS:
                 continue
         if rows:
             yield rows_to_batch(rows, schema, start)
             start, rows = start + len(rows), []
-        if not isinstance(item, Mapping | LanceModel):
+        if not isinstance(item, Mapping | BaseModel):
             for batch in _read_item(item, schema, start):
                 yield batch
                 start += batch.num_rows
@@ -294,12 +293,12 @@ def rows_to_batch(rows: Sequence[Any], schema: pa.Schema | None, first_row: int)
 
 
 def _to_dict(row: Any) -> Any:
-    return model_to_row(row) if isinstance(row, LanceModel) else row
+    return model_to_row(row) if isinstance(row, BaseModel) else row
 
 
 def _names(rows: Sequence[Any]) -> list[str]:
     """Keys of *rows*, in order of first appearance; models are all like the first."""
-    dicts = (_to_dict(row) for row in rows[:1]) if isinstance(rows[0], LanceModel) else rows
+    dicts = (_to_dict(row) for row in rows[:1]) if isinstance(rows[0], BaseModel) else rows
     names = list(dict.fromkeys(chain.from_iterable(dicts)))
     for name in names:
         if not isinstance(name, str):

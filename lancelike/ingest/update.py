@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lancelike.ingest.embed import EmbedInputs, due_bindings, embed_inputs, embed_rows
+from lancelike.ingest.embed import due_bindings, embed_rows
+from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import UpdateResult
 
@@ -21,7 +22,7 @@ def update_rows(
     values_sql: Mapping[str, str],
     where: str | None = None,
     *,
-    embed: EmbedInputs = embed_inputs,
+    embedder: Embedder | None = None,
 ) -> UpdateResult:
     """Change columns of the rows that match, and the vectors that are made from them.
 
@@ -30,11 +31,12 @@ def update_rows(
         bindings: Its bindings. A vector column that *values_sql* sets itself is not made from its source.
         values_sql: SQL expression by column, over the rows' old values.
         where: SQL filter; None means every row.
-        embed: Turns distinct inputs into vectors.
+        embedder: Makes the vectors, and counts; None takes one without a ledger.
 
     Raises:
         EmbeddingError: A function failed; nothing is changed.
     """
+    embedder = embedder or Embedder()
     columns = dict(values_sql)
     touched = {_top_level(column) for column in columns}
     if not due_bindings(bindings, touched):
@@ -42,10 +44,11 @@ def update_rows(
         return UpdateResult(rows_updated=rows, version=version)
 
     def follow(batch: pa.RecordBatch) -> pa.RecordBatch:
-        return embed_rows(batch, bindings, touched, embed)
+        return embed_rows(batch, bindings, touched, embedder)
 
     rows, version = dataset.rewrite_rows(where, columns, follow)
-    return UpdateResult(rows_updated=rows, version=version)
+    embedder.rows = rows
+    return UpdateResult(rows_updated=rows, version=version, embedding=embedder.finish())
 
 
 def _top_level(column: str) -> str:

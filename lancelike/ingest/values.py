@@ -58,7 +58,7 @@ def _bad_value(value: object, name: str, field: pa.Field | None, row: int, error
 
 
 def _stack(values: Sequence[Any], *, as_vectors: bool) -> pa.Array | None:
-    """numpy vectors of one length, and None, as one array, in one copy; None if *values* are anything else."""
+    """Numpy vectors of one length, and None, as one array, in one copy; None if *values* are anything else."""
     vectors = [value for value in values if value is not None]
     if not _are_alike(vectors):
         return None

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lancelike.errors import BadDataError, BadVectorError, shorten
 from lancelike.ingest.align import null_error
 from lancelike.ingest.batch import Batch
-from lancelike.ingest.casts import first_failure
-from lancelike.ingest.kinds import is_list, is_multivector, is_number, is_vector_field, plain, vector_of
+from lancelike.ingest.casts import first_failure, without_views
+from lancelike.ingest.kinds import is_list, is_multivector, is_number, is_vector_field, vector_of
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import OnBadVectors
 
@@ -100,10 +100,7 @@ def _refuse_null(batch: Batch, array: pa.Array, field: pa.Field, policy: _Policy
 
 def _unwrap(array: pa.Array) -> pa.Array:
     """*array* without an extension type or a view layout over its lists."""
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    kind = plain(array.type)
-    return array if array.type.equals(kind) else array.cast(kind)
+    return without_views(array.storage if isinstance(array.type, pa.BaseExtensionType) else array)
 
 
 def _put(batch: Batch, field: pa.Field, array: pa.Array) -> Batch:

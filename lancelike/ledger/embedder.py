@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lancelike.embeddings import EmbeddingFunction
-from lancelike.embeddings.requests import Answer, embed_distinct
+from lancelike.embeddings.batching import Answer
+from lancelike.embeddings.requests import embed_distinct
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BudgetExceeded, EmbeddingError
 from lancelike.ledger.failures import FailedInput, TableFailures
@@ -45,6 +46,9 @@ class Embedder:
         on_error: What happens to an input that fails alone: `"raise"`, or an error in its place among the answers.
         budget_tokens: Most tokens to send; None for no bound.
         failures: Where inputs that fail are listed, for `embedding_errors`.
+
+    Attributes:
+        rows: Rows that the call has gone through; whoever goes through them counts.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Embedder:
         failures: TableFailures | None = None,
     ) -> None:
         self.on_error = on_error
+        self.rows = 0
         self._ledger, self._budget_tokens, self._failures = ledger, budget_tokens, failures
         self._asked: dict[str, _Asked] = {}
         self._calls = CallStats()
@@ -75,10 +80,10 @@ class Embedder:
         finally:
             self._seconds += time.perf_counter() - started
 
-    def receipt(self, rows: int) -> EmbeddingReceipt:
-        """What the call has done so far, to *rows* rows."""
+    def receipt(self) -> EmbeddingReceipt:
+        """What the call has done so far."""
         return EmbeddingReceipt(
-            rows=rows,
+            rows=self.rows,
             texts=self._texts,
             reused=self._reused,
             embedded=self._embedded,
@@ -90,11 +95,12 @@ class Embedder:
             seconds=self._seconds,
         )
 
-    def finish(self) -> None:
-        """Leave the ledgers that were used tidy."""
+    def finish(self) -> EmbeddingReceipt:
+        """Leave the ledgers that were used tidy; the whole receipt."""
         for asked in self._asked.values():
             if asked.ledger is not None and self._embedded:
                 asked.ledger.tidy()
+        return self.receipt()
 
     def _answers(self, binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Answer]:
         function: EmbeddingFunction = binding.function.ready()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.errors import TableExistsError, TableNotFoundError
 from lancelike.ledger.fingerprint import fingerprint
-from lancelike.ledger.keys import KEY_TYPE, KeyIndex, Keys, from_arrow, to_arrow
+from lancelike.ledger.keys import KeyIndex, Keys, from_arrow, to_arrow
 from lancelike.query.plan import Scan
 from lancelike.storage import Dataset, Location, maintenance
 
@@ -85,7 +86,7 @@ class FunctionLedger:
         assert self._dataset is not None
         wanted = np.asarray(places)
         distinct, of_wanted = np.unique(wanted, return_inverse=True)
-        rows = self._dataset.read_rows(distinct.tolist(), ["vector"])
+        rows = self._dataset.rows_by_id(distinct.tolist(), ["vector"])
         vectors = _to_arrays(rows["vector"])
         found = dict(zip(rows["_rowid"].to_pylist(), vectors, strict=True))
         return [found.get(int(distinct[i])) for i in of_wanted]
@@ -174,4 +175,4 @@ def _to_arrays(column: pa.ChunkedArray) -> list[NDArray[Any]]:
     size = array.type.value_type.list_size
     flat = array.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
     offsets = np.asarray(array.offsets) - array.offsets[0].as_py()
-    return [flat[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [flat[start:end] for start, end in pairwise(offsets)]

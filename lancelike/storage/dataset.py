@@ -6,13 +6,12 @@ import copy
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from datetime import timedelta
-from pathlib import Path
+from contextlib import AbstractContextManager, closing
+from itertools import count
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
-from lance import LanceDataset, LanceScanner, write_dataset
+from lance import LanceDataset, LanceOperation, LanceScanner, write_dataset
 from lance.dataset import ColumnOrdering
 
 from lancelike.errors import (
@@ -28,14 +27,15 @@ from lancelike.query.plan import Scan
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
 from lancelike.storage.location import Location
-from lancelike.storage.pulling import Pull, callers_errors
+from lancelike.storage.merging import MergeClauses, merge
+from lancelike.storage.pulling import Pull, Spool, callers_errors
 from lancelike.storage.rewriting import Rewrite, Transform
 from lancelike.types import CreateMode, MergeResult
 
 T = TypeVar("T")
 
-_COMMIT_ATTEMPTS = 10
 _CONFLICT_RETRIES = 10
+_COMMIT_TIMEOUT_S = 30.0
 _MERGE_TIMEOUT_S = 30.0
 _SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
 
@@ -117,11 +117,11 @@ class Dataset:
             dataset = cls.open(location, name)
             dataset.overwrite(reader, data_storage_version=data_storage_version)
             return dataset
-        if location.is_memory and location.exists(name):
+        if location.exists(name):
             raise TableExistsError(name)
-        uri, pull = location.table_uri(name), Pull(reader)
+        uri, pull = location.new_uri(name), Pull(reader)
         try:
-            with callers_errors(pull), lance_errors(Subject(table=name, uri=uri)):
+            with callers_errors(pull), lance_errors(Subject(table=name, uri=location.table_uri(name))):
                 made = write_dataset(
                     pull.reader,
                     uri,
@@ -131,10 +131,10 @@ class Dataset:
                     storage_options=location.storage_options,
                     session=location.session,
                 )
+            location.publish(name, made)
         except BaseException:
-            _remove_empty_directories(location, uri)
+            location.discard(uri)
             raise
-        location.keep(name, made)
         return cls.open(location, name)
 
     def __repr__(self) -> str:
@@ -260,6 +260,33 @@ class Dataset:
         with self.errors():
             return shown._take_rows(list(row_ids), _projection_of(shown, columns))
 
+    def rows_by_id(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """*columns* and `_rowid` of the rows whose `_rowid` is among *row_ids*; ids of no row are left out."""
+        return self.take_row_ids(row_ids, [*columns, "_rowid"])
+
+    def fragments(self) -> dict[int, int]:
+        """Size in bytes of each fragment's data files, by the fragment's id."""
+        with self.errors():
+            fragments = self._readable().get_fragments()
+            return {
+                int(each.fragment_id): sum(file.file_size_bytes or 0 for file in each.metadata.files)
+                for each in fragments
+            }
+
+    def drop_fragments(self, fragments: Sequence[int]) -> int:
+        """Delete all rows of the fragments with these ids in one commit; the new version."""
+
+        def drop(latest: LanceDataset) -> None:
+            operation = LanceOperation.Delete(
+                updated_fragments=[], deleted_fragment_ids=list(fragments), predicate="true"
+            )
+            latest._ds = LanceDataset.commit(
+                latest, operation, read_version=latest.version, storage_options=self.location.storage_options
+            )._ds
+
+        self.change(drop)
+        return self.version
+
     def append(self, reader: pa.RecordBatchReader | pa.Table) -> int:
         """Add rows in one commit; the new version.
 
@@ -322,8 +349,9 @@ class Dataset:
             CommitConflictError: Other writers kept changing the same fragments. Rows are only transformed again when
                 they changed themselves.
         """
-        rewrite = Rewrite(where, columns, transform)
-        rows = self.change(lambda latest: rewrite.run(latest, self.location.storage_options))
+        rewrite = Rewrite(where, columns, transform, self.errors)
+        with callers_errors(rewrite):
+            rows = self.change(lambda latest: rewrite.run(latest, self.location.storage_options))
         return rows, self.version
 
     def merge(
@@ -358,25 +386,32 @@ class Dataset:
             BadDataError: Two rows of *reader* have the same key, or its columns are not the table's.
             ColumnNotFoundError: The table lacks a key column.
         """
-        with self._table.merging:
-            latest, pull = self._latest(), Pull(reader)
-            with callers_errors(pull), self.errors():
-                merge = latest.merge_insert(list(on)).use_index(use_index).conflict_retries(_CONFLICT_RETRIES)
-                merge.retry_timeout(timedelta(seconds=_MERGE_TIMEOUT_S if timeout_s is None else timeout_s))
-                if when_matched_update_all:
-                    merge.when_matched_update_all(when_matched_where)
-                if when_not_matched_insert_all:
-                    merge.when_not_matched_insert_all()
-                if when_not_matched_by_source_delete:
-                    merge.when_not_matched_by_source_delete(by_source_condition)
-                counts = merge.execute(pull.reader)
-            version = self._show(latest)
+        clauses = MergeClauses(
+            on=on,
+            when_matched_update_all=when_matched_update_all,
+            when_matched_where=when_matched_where,
+            when_not_matched_insert_all=when_not_matched_insert_all,
+            when_not_matched_by_source_delete=when_not_matched_by_source_delete,
+            by_source_condition=by_source_condition,
+            use_index=use_index,
+        )
+        attempts = 0
+
+        def attempt(latest: LanceDataset) -> dict[str, int]:
+            nonlocal attempts
+            attempts += 1
+            return merge(latest, clauses, spool.read(), self.location.storage_options)
+
+        self._check_writable()
+        with closing(Spool(reader)) as spool, self._table.merging:
+            counts = self.change(attempt, timeout_s=_MERGE_TIMEOUT_S if timeout_s is None else timeout_s)
         return MergeResult(
-            version=version,
+            version=self.version,
             num_updated_rows=counts["num_updated_rows"],
             num_inserted_rows=counts["num_inserted_rows"],
             num_deleted_rows=counts["num_deleted_rows"],
-            num_rows=pull.num_rows,
+            num_attempts=attempts,
+            num_rows=spool.num_rows,
         )
 
     def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
@@ -406,32 +441,36 @@ class Dataset:
         self.change(lambda latest: latest.update_schema_metadata(text, replace=True))
         return self.version
 
-    def change(self, operation: Callable[[LanceDataset], T]) -> T:
+    def change(self, operation: Callable[[LanceDataset], T], timeout_s: float = _COMMIT_TIMEOUT_S) -> T:
         """Run *operation*, which commits, on a copy of the latest version, and show what it made.
 
-        It is run again, on a newer version, when another writer's commit got in its way.
+        It is run again, on a newer version, when another writer's commit got in its way, for *timeout_s* at most.
         """
-        for attempt in range(_COMMIT_ATTEMPTS):
+        deadline = time.monotonic() + timeout_s
+        for attempt in count():
             latest = self._latest()
             try:
                 with self.errors():
                     result = operation(latest)
             except CommitConflictError:
-                if attempt + 1 == _COMMIT_ATTEMPTS:
+                if time.monotonic() > deadline:
                     raise
-                time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))
+                time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
             else:
                 self._show(latest)
                 return result
-        raise AssertionError("unreachable")
+        raise AssertionError("count() has no end")
 
     def _latest(self) -> LanceDataset:
         """A copy of the latest version, to write to."""
+        self._check_writable()
+        self.refresh()
+        return copy.copy(self._shown)
+
+    def _check_writable(self) -> None:
         self._readable()
         if self.pinned:
             raise ReadOnlyTableError(self.name, self.version)
-        self.refresh()
-        return copy.copy(self._shown)
 
     def _readable(self) -> LanceDataset:
         if self._table.closed:
@@ -518,11 +557,3 @@ def _timestamp(dataset: LanceDataset) -> int:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _remove_empty_directories(location: Location, uri: str) -> None:
-    """Leave nothing of a table whose first write failed; files of another writer stay."""
-    if location.path:
-        for directory in (Path(uri) / "data", Path(uri)):
-            with suppress(OSError):
-                directory.rmdir()

@@ -106,6 +106,10 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         lambda match, message, subject: VersionNotFoundError(int(match["version"])),
     ),
     (
+        r"Ref is invalid: (?P<why>.*)",
+        lambda match, message, subject: QueryError(f"a tag can't be named so: {match['why']}"),
+    ),
+    (
         r"Ref conflict error: tag (?P<tag>\S+) already exists",
         lambda match, message, subject: QueryError(f"there is a tag {match['tag']!r} already; tags.update() moves it"),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import re
 import shutil
@@ -67,6 +68,11 @@ class Location:
 
     def __repr__(self) -> str:
         return f"Location({self.uri!r})"
+
+    def child(self, path: str) -> Location:
+        """The location *path* below this one; of a database in memory, another one in memory."""
+        uri = self.uri if self.is_memory else f"{self.uri}/{path}"
+        return Location(uri, self.storage_options, self._session)
 
     def list_tables(self) -> list[str]:
         """Names of the tables, sorted."""
@@ -147,10 +153,34 @@ class Location:
         with self._errors(name):
             return lance.dataset(self.table_uri(name), storage_options=self.storage_options, session=self.session)
 
-    def keep(self, name: str, dataset: lance.LanceDataset) -> None:
-        """Keep a table in memory alive: it lasts as long as a handle on it."""
+    def new_uri(self, name: str) -> str:
+        """Where to write the first version of the table *name*: out of sight, where that can be."""
+        if self.path:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return str(self.path / f".{name}{_SUFFIX}.{uuid.uuid4().hex}.making")
+        return self.table_uri(name)
+
+    def publish(self, name: str, made: lance.LanceDataset) -> None:
+        """Let the first version of a table, written at its `new_uri`, be found under its name.
+
+        Raises:
+            TableExistsError: Someone else made a table of that name meanwhile.
+        """
         if self.is_memory:
-            self._in_memory[name] = dataset
+            won = self._in_memory.setdefault(name, made) is made
+        elif self.path:
+            won = _publish_directory(Path(made.uri), self.path / f"{name}{_SUFFIX}")
+        else:
+            won = made.version == 1
+            if not won:  # Lance took the other's table for one to be overwritten
+                made.checkout_version(made.version - 1).restore()
+        if not won:
+            raise TableExistsError(name)
+
+    def discard(self, uri: str) -> None:
+        """Delete what is left at a `new_uri` of a table that was not published."""
+        if self.path:
+            shutil.rmtree(uri, ignore_errors=True)
 
     @property
     def session(self) -> lance.Session:
@@ -215,3 +245,15 @@ def _remove_directory(directory: Path) -> None:
     hidden = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.dropped")
     os.rename(directory, hidden)
     shutil.rmtree(hidden)
+
+
+def _publish_directory(made: Path, directory: Path) -> bool:
+    """Give *made* its name, in place of a directory that is no table; False if there is a table."""
+    try:
+        os.rename(made, directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or _has_versions(directory):
+            return False
+        _remove_directory(directory)
+        return _publish_directory(made, directory)
+    return True

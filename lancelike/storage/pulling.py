@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from typing import Protocol
 
 import pyarrow as pa
+
+_SPOOL_BYTES = 64 * 2**20
+
+
+class Pulled(Protocol):
+    """Anything that keeps what the caller's code raised while Lance ran it."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised, or None."""
 
 
 class Pull:
@@ -37,7 +50,7 @@ class Pull:
 
 
 @contextmanager
-def callers_errors(pull: Pull) -> Iterator[None]:
+def callers_errors(pull: Pulled) -> Iterator[None]:
     """Raise what the source of *pull* raised, in place of what Lance made of it."""
     try:
         yield
@@ -45,3 +58,54 @@ def callers_errors(pull: Pull) -> Iterator[None]:
         if pull.error is None:
             raise
         raise pull.error from pull.error.__cause__
+
+
+class Spool:
+    """All of a stream, to be read several times: in memory up to a bound, beyond it in a temporary file.
+
+    Attributes:
+        num_rows: Rows of the stream.
+    """
+
+    def __init__(self, source: pa.RecordBatchReader | pa.Table, max_bytes: int = _SPOOL_BYTES) -> None:
+        self._schema = source.schema
+        self._table = source if isinstance(source, pa.Table) else None
+        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self.num_rows: int = self._table.num_rows if self._table is not None else self._fill(source, max_bytes)
+
+    def _fill(self, source: pa.RecordBatchReader, max_bytes: int) -> int:
+        kept: list[pa.RecordBatch] = []
+        num_bytes = 0
+        for batch in source:
+            kept.append(batch)
+            num_bytes += batch.nbytes
+            if num_bytes > max_bytes:
+                return self._spill(chain(_emptied(kept), source))
+        self._table = pa.Table.from_batches(kept, self._schema)
+        return int(self._table.num_rows)
+
+    def _spill(self, batches: Iterator[pa.RecordBatch]) -> int:
+        self._file = tempfile.NamedTemporaryFile(prefix="lancelike-", suffix=".arrow")  # noqa: SIM115 - close() ends it
+        num_rows = 0
+        with pa.ipc.new_stream(self._file, self._schema) as sink:
+            for batch in batches:
+                sink.write_batch(batch)
+                num_rows += int(batch.num_rows)
+        self._file.flush()
+        return num_rows
+
+    def read(self) -> pa.Table | pa.RecordBatchReader:
+        """The rows from the first on."""
+        return self._table if self._file is None else pa.ipc.open_stream(self._file.name)
+
+    def close(self) -> None:
+        """Delete the temporary file, if there is one."""
+        if self._file:
+            self._file.close()
+
+
+def _emptied(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, each let go as it is taken."""
+    batches.reverse()
+    while batches:
+        yield batches.pop()

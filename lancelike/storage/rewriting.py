@@ -7,17 +7,18 @@ keeps its `_rowid`, and the indices on columns that did not change go on coverin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import lance
 import numpy as np
 import pyarrow as pa
+from lance import LanceDataset, LanceOperation
 from lance.fragment import FragmentMetadata, RowIdSequence, write_fragments
 from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError, SchemaError
-from lancelike.storage.pulling import Pull, callers_errors
+from lancelike.storage.pulling import Pull
 from lancelike.types import StorageOptions
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -34,7 +35,7 @@ class _Rows:
     files: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def matching(cls, dataset: lance.LanceDataset, where: str | None) -> _Rows:
+    def matching(cls, dataset: LanceDataset, where: str | None) -> _Rows:
         found = dataset.scanner(columns=[], filter=where, with_row_address=True).to_table()
         addresses = np.sort(found["_rowaddr"].to_numpy())
         fragments = (dataset.get_fragment(int(each)) for each in np.unique(addresses >> _OFFSET_BITS))
@@ -62,11 +63,23 @@ class Rewrite:
     runs again only for rows that changed.
     """
 
-    def __init__(self, where: str | None, columns: Mapping[str, str], transform: Transform) -> None:
-        self._where, self._columns, self._transform = where, dict(columns), transform
+    def __init__(
+        self,
+        where: str | None,
+        columns: Mapping[str, str],
+        transform: Transform,
+        errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._where, self._columns, self._transform, self._errors = where, dict(columns), transform, errors
         self._written: _Written | None = None
+        self._pull: Pull | None = None
 
-    def run(self, dataset: lance.LanceDataset, storage_options: StorageOptions | None) -> int:
+    @property
+    def error(self) -> BaseException | None:
+        """What the transform raised, or None."""
+        return self._pull.error if self._pull else None
+
+    def run(self, dataset: LanceDataset, storage_options: StorageOptions | None) -> int:
         """Rewrite the rows of *dataset*, the latest version, and move it to the version that makes; rows rewritten."""
         for name in self._columns:
             if name not in dataset.schema.names:
@@ -76,7 +89,7 @@ class Rewrite:
             return 0
         if self._written is None or not self._written.rows.same_as(rows):
             self._written = self._write(dataset, rows, storage_options)
-        committed = lance.LanceDataset.commit(
+        committed = LanceDataset.commit(
             dataset,
             _update_of(dataset, self._written),
             read_version=dataset.version,
@@ -85,36 +98,37 @@ class Rewrite:
         dataset._ds = committed._ds
         return len(rows.addresses)
 
-    def _write(self, dataset: lance.LanceDataset, rows: _Rows, storage_options: StorageOptions | None) -> _Written:
+    def _write(self, dataset: LanceDataset, rows: _Rows, storage_options: StorageOptions | None) -> _Written:
         written = _Written(rows)
         stable = dataset.has_stable_row_ids
-        pull = Pull(pa.RecordBatchReader.from_batches(dataset.schema, self._new_rows(dataset, written)))
-        with callers_errors(pull):
-            written.fragments = write_fragments(
-                pull.reader,
-                dataset,
-                mode="append",
-                enable_stable_row_ids=stable,
-                storage_options=storage_options,
-            )
+        self._pull = Pull(pa.RecordBatchReader.from_batches(dataset.schema, self._new_rows(dataset, written)))
+        written.fragments = write_fragments(
+            self._pull.reader,
+            dataset,
+            mode="append",
+            enable_stable_row_ids=stable,
+            storage_options=storage_options,
+        )
         if stable:
             _keep_row_ids(written)
         return written
 
-    def _new_rows(self, dataset: lance.LanceDataset, written: _Written) -> Iterator[pa.RecordBatch]:
+    def _new_rows(self, dataset: LanceDataset, written: _Written) -> Iterator[pa.RecordBatch]:
         schema = dataset.schema
-        expressions = {name: self._columns.get(name, _quoted(name)) for name in schema.names}
-        scanner = dataset.scanner(columns=expressions, filter=self._where, with_row_id=True)
-        for batch in scanner.to_reader():
-            if batch.num_rows:
-                row_ids = batch.column(batch.schema.get_field_index("_rowid")).to_numpy()
-                before = _conform(batch, schema)
-                after = _conform(self._transform(before), schema)
-                if after.num_rows != before.num_rows:
-                    raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
-                written.row_ids.append(row_ids)
-                written.changed.update(self._columns, _different(before, after))
-                yield after
+        for batch in self._matching_rows(dataset):
+            before = _conform(batch, schema)
+            after = _conform(self._transform(before), schema)
+            if after.num_rows != before.num_rows:
+                raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
+            written.row_ids.append(batch["_rowid"].to_numpy())
+            written.changed.update(self._columns, _different(before, after))
+            yield after
+
+    def _matching_rows(self, dataset: LanceDataset) -> Iterator[pa.RecordBatch]:
+        expressions = {name: self._columns.get(name, _quoted(name)) for name in dataset.schema.names}
+        with self._errors():
+            scanner = dataset.scanner(columns=expressions, filter=self._where, with_row_id=True)
+            yield from (batch for batch in scanner.to_reader() if batch.num_rows)
 
 
 def _quoted(name: str) -> str:
@@ -153,7 +167,7 @@ def _keep_row_ids(written: _Written) -> None:
         fragment.row_id_meta = RowIdSequence(ids.tolist()).to_inline_metadata()
 
 
-def _update_of(dataset: lance.LanceDataset, written: _Written) -> lance.LanceOperation.Update:
+def _update_of(dataset: LanceDataset, written: _Written) -> LanceOperation.Update:
     updated, removed = [], []
     owners = written.rows.addresses >> _OFFSET_BITS
     for owner in np.unique(owners):
@@ -163,7 +177,7 @@ def _update_of(dataset: lance.LanceDataset, written: _Written) -> lance.LanceOpe
             removed.append(int(owner))
         else:
             updated.append(rest)
-    return lance.LanceOperation.Update(
+    return LanceOperation.Update(
         updated_fragments=updated,
         removed_fragment_ids=removed,
         new_fragments=written.fragments,
@@ -173,7 +187,7 @@ def _update_of(dataset: lance.LanceDataset, written: _Written) -> lance.LanceOpe
     )
 
 
-def _field_ids(dataset: lance.LanceDataset, names: set[str]) -> list[int]:
+def _field_ids(dataset: LanceDataset, names: set[str]) -> list[int]:
     fields = [each for each in dataset.lance_schema.fields() if each.name() in names]
     return [number for each in fields for number in _ids_within(each)]
 

@@ -94,6 +94,19 @@ def test_a_changed_corpus_is_embedded_anew(tmp_path: Path, entries: list[Entry])
     assert len(table.list_indices()) == 1
 
 
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("/somewhere/lancelike/__main__.py", "python -m lancelike"),
+        (".venv/bin/not-on-path", ".venv/bin/not-on-path"),
+        ("/usr/bin/env", "env"),
+    ],
+)
+def test_the_command_to_ask_more_can_be_pasted(program: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [program, "demo"])
+    assert demo.own_command() == command
+
+
 def test_answers_are_printed_as_a_table(table: lancelike.Table, capsys: pytest.CaptureFixture[str]) -> None:
     demo.print_answers(table, "parse command line arguments")
     lines = capsys.readouterr().out.splitlines()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import PrivateAttr
 
 from lancelike.embeddings.base import EmbeddingFunction, TextEmbeddingFunction
-from lancelike.embeddings.batching import embed_queries, embed_query, embed_sources
+from lancelike.embeddings.batching import embed_queries, embed_query
+from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.providers.hash import HashEmbeddings
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BadEmbeddingError, EmbeddingError, EmbeddingTimeoutError
@@ -91,8 +92,7 @@ def test_a_function_may_have_another_dtype() -> None:
 @pytest.mark.parametrize(
     ("answer", "row", "problem"),
     [
-        ([[1, 2]], 1, "answered 1 vectors for 2 inputs"),
-        ([[1, 2]] * 3, 1, "answered 3 vectors for 2 inputs"),
+        ([[1, 2]] * 3, 1, "answered 3 vectors for 1 inputs"),
         (None, 1, "answered None in place of vectors"),
         ("vectors", 1, "answered 'vectors' in place of vectors"),
         ({"data": []}, 1, "in place of vectors"),
@@ -116,14 +116,14 @@ def test_a_bad_answer_is_an_error_at_its_row(answer: Any, row: int, problem: str
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_failed_request_names_its_first_row(service: FlakyService) -> None:
-    service.script = [Answer(), Answer(503), Answer(), Answer(400)]
+def test_a_refused_request_is_halved_to_the_row_at_fault(service: FlakyService) -> None:
+    service.script = [Answer(), Answer(503), Answer(), Answer(400), Answer(400)]
     stats = CallStats()
     with pytest.raises(EmbeddingError) as caught:
         embed_sources(HttpEmbeddings(url=service.url, batch_size=2), ["a", None, "b", "c", "d", "e", "f"], stats=stats)
     assert caught.value.row == 5
-    assert [len(request) for request in service.requests] == [2, 2, 2, 2]
-    assert (stats.requests, stats.retries) == (3, 1)
+    assert [len(request) for request in service.requests] == [2, 2, 2, 2, 1]
+    assert (stats.requests, stats.retries) == (4, 1)
 
 
 def test_prompts_go_before_texts_by_role() -> None:

@@ -20,7 +20,8 @@ from lancelike.embeddings import (
     get_registry,
     register,
 )
-from lancelike.embeddings.batching import embed_queries, embed_query, embed_sources
+from lancelike.embeddings.batching import embed_queries, embed_query
+from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.providers.hash import HashEmbeddings
 from lancelike.embeddings.registry import BUILT_IN, UnavailableFunction
 from lancelike.errors import (

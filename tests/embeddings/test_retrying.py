@@ -283,7 +283,7 @@ def test_status_and_retry_after_are_read_from_responses(service: FlakyService, a
     with pytest.raises(Exception) as refused:  # noqa: PT011
         ask(service.url)
     assert (status_of(busy.value), retry_after_s(busy.value), classify(busy.value)) == (429, 7.0, "retry")
-    assert (status_of(refused.value), retry_after_s(refused.value), classify(refused.value)) == (400, None, "give up")
+    assert (status_of(refused.value), retry_after_s(refused.value), classify(refused.value)) == (400, None, "bisect")
 
 
 class ClientError(Exception):
@@ -297,7 +297,8 @@ class ClientError(Exception):
 def test_status_and_headers_are_read_from_botocores_responses() -> None:
     assert status_of(ClientError(503)) == 503
     assert classify(ClientError(429)) == "retry"
-    assert classify(ClientError(400)) == "give up"
+    assert classify(ClientError(400)) == "bisect"
+    assert classify(ClientError(401)) == "give up"
     assert retry_after_s(ClientError(429)) == 0.25
 
 
@@ -305,9 +306,10 @@ def test_a_wrapped_error_is_judged_by_its_cause() -> None:
     wrapped = ValueError("embedding failed")
     wrapped.__cause__ = ConnectionResetError()
     assert classify(wrapped) == "retry"
-    assert classify(ValueError("embedding failed")) == "give up"
+    assert classify(ValueError("embedding failed")) == "bisect"
+    assert classify(TypeError("a bug")) == "give up"
 
 
 def test_a_bad_certificate_does_not_pass() -> None:
     assert classify(urllib.error.URLError(ssl.SSLCertVerificationError("self-signed"))) == "give up"
-    assert classify(urllib.error.URLError("unknown url type: htp")) == "give up"
+    assert classify(urllib.error.URLError("unknown url type: htp")) == "bisect"

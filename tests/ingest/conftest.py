@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def location(tmp_path: Path) -> Location:
 
 
 @pytest.fixture
-def make_dataset(location: Location) -> Iterator[Any]:
+def make_dataset(location: Location) -> Callable[..., Dataset]:
     def make(reader: pa.RecordBatchReader, name: str = "t") -> Dataset:
         return Dataset.create(location, name, reader)
 

@@ -115,7 +115,9 @@ def test_a_failing_row_is_named_in_the_callers_data(function: Counted) -> None:
 def test_row_numbers_survive_dropped_rows_and_repeated_texts() -> None:
     function = Counted(batch_size=1)
     bad = [float("nan")] * NDIMS
-    data: list[dict[str, Any]] = [{"text": "same", "vector": bad if i < 5 else GIVEN if i < 8 else None} for i in range(10)]
+    data: list[dict[str, Any]] = [
+        {"text": "same", "vector": bad if i < 5 else GIVEN if i < 8 else None} for i in range(10)
+    ]
     data.append({"text": "boom"})
     with pytest.raises(EmbeddingError) as error:
         embedded(data, function, on_bad_vectors="drop")

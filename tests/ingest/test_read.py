@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,20 @@ import pyarrow.dataset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from lancelike.errors import BadDataError
 from lancelike.ingest import read_batches
 from lancelike.pydantic import LanceModel, Vector
 
-DICTS = [{"id": i, "text": f"t{i}", "vector": np.full(3, i, np.float32)} for i in range(5)]
+DICTS: list[dict[str, Any]] = [{"id": i, "text": f"t{i}", "vector": np.full(3, i, np.float32)} for i in range(5)]
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string()), ("vector", pa.list_(pa.float32(), 3))])
+
+
+class Bare(BaseModel):
+    id: int
+    text: str
+    vector: list[float]
 
 
 class Doc(LanceModel):
@@ -55,10 +62,11 @@ def models() -> list[Doc]:
     return [Doc(id=row["id"], text=row["text"], vector=row["vector"].tolist()) for row in DICTS]
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Path], Any]] = {
     "dicts": lambda _: DICTS,
     "tuple of dicts": lambda _: tuple(DICTS),
     "models": lambda _: models(),
+    "plain models": lambda _: [Bare(**model.model_dump()) for model in models()],
     "pandas": lambda _: pd.DataFrame(DICTS),
     "polars": lambda _: pl.from_arrow(table()),
     "lazy polars": lambda _: pl.from_arrow(table()).lazy(),
@@ -133,6 +141,8 @@ def test_an_item_that_is_no_row_is_named() -> None:
     with pytest.raises(BadDataError, match="row 2: 7 holds no rows") as error:
         list(read_batches([*DICTS[:2], 7], SCHEMA).batches)
     assert (error.value.row, error.value.value) == (2, 7)
+    with pytest.raises(BadDataError, match="row 0: None holds no rows"):
+        read_batches(iter([None]), SCHEMA)
 
 
 @pytest.mark.parametrize(

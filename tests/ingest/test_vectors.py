@@ -40,7 +40,7 @@ def rows(values: list[Any]) -> list[dict[str, Any]]:
     return [{"id": i, "vector": value} for i, value in enumerate(values)]
 
 
-BAD = {
+BAD: dict[str, Any] = {
     "too short": [1.0],
     "too long": [1.0, 2.0, 3.0],
     "empty": [],
@@ -125,7 +125,7 @@ def test_integer_vectors_take_integers_only() -> None:
     schema = pa.schema([("vector", pa.list_(pa.uint8(), 2))])
     assert vectors(fit([{"vector": [1, 255]}, {"vector": np.array([1.0, 2.0])}], schema)) == [[1, 255], [1, 2]]
     for bad in ([1, 256], [1, -1], [1, 1.5]):
-        with pytest.raises(BadVectorError, match="row 1, column 'vector': .* does not fit fixed_size_list<item: uint8>"):
+        with pytest.raises(BadVectorError, match=r"row 1, column 'vector': .* does not fit fixed_size_list<"):
             fit([{"vector": [0, 0]}, {"vector": bad}], schema)
     assert vectors(fit([{"vector": [1]}, {"vector": [1, None]}], schema, "fill", 7)) == [[1, 7], [1, 7]]
 
@@ -153,7 +153,7 @@ def test_null_is_an_error_where_the_column_takes_none() -> None:
 @pytest.mark.parametrize("value", ["text", 5, True], ids=repr)
 def test_what_is_no_vector_is_an_error_whatever_the_policy(value: Any) -> None:
     data = pa.table({"id": [0, 1], "vector": pa.array([None, value])})
-    with pytest.raises(BadDataError, match="row 1, column 'vector': .* is not a vector; give 2 numbers"):
+    with pytest.raises(BadDataError, match=r"row 1, column 'vector': .* is not a vector; give 2 numbers"):
         fit(data, on_bad_vectors="drop")
 
 
@@ -217,9 +217,7 @@ def is_good(vector: Any) -> bool:
 
 
 @given(any_vectors, st.sampled_from([pa.list_(pa.float32()), pa.large_list(pa.float64())]), st.integers(0, 3))
-def test_dropping_keeps_just_the_good_rows_and_their_numbers(
-    values: list[Any], kind: pa.DataType, start: int
-) -> None:
+def test_dropping_keeps_just_the_good_rows_and_their_numbers(values: list[Any], kind: pa.DataType, start: int) -> None:
     column = pa.array(values, kind).slice(start)
     data = pa.table({"id": np.arange(len(values))[start:], "vector": column})
     good = [(i, value) for i, value in enumerate(values[start:]) if is_good(value)]

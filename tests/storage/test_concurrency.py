@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import lance
@@ -110,8 +109,7 @@ def test_upserts_of_the_same_keys_from_processes_leave_one_row_each(
     dataset = Dataset.create(shared_location, "a", rows(already_there))
     with ProcessPoolExecutor(4, mp_context=SPAWN) as pool:
         done = [
-            pool.submit(upsert, shared_location.uri, shared_location.storage_options, each, 200)
-            for each in range(8)
+            pool.submit(upsert, shared_location.uri, shared_location.storage_options, each, 200) for each in range(8)
         ]
         for each in done:
             each.result()
@@ -120,13 +118,12 @@ def test_upserts_of_the_same_keys_from_processes_leave_one_row_each(
 
 
 def test_deletes_and_updates_that_meet_are_replayed(dataset: Dataset) -> None:
-    tasks: list[Callable[[], object]] = []
-    for each in range(5):
-        tasks.append(lambda each=each: dataset.delete(f"id % 10 = {each}"))
-        tasks.append(lambda each=each: dataset.update({"text": "'new'"}, f"id % 10 = {each + 5}"))
+    def work(each: int) -> None:
+        dataset.delete(f"id % 10 = {each}")
+        dataset.update({"text": "'new'"}, f"id % 10 = {each + 5}")
+
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(task) for task in tasks]:
-            done.result()
+        list(pool.map(work, range(5)))
     assert ids(dataset) == [each for each in range(100) if each % 10 >= 5]
     assert len(ids(dataset, "text = 'new'")) == 50
 

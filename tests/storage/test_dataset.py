@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lance
@@ -121,7 +121,7 @@ def test_a_pinned_handle_stays_and_refuses_writes(dataset: Dataset) -> None:
     pinned = Dataset.open(dataset.location, "a", version=1)
     pinned.refresh()
     assert (pinned.version, pinned.count_rows(), pinned.pinned) == (1, 100, True)
-    writes = [
+    writes: list[Callable[[], object]] = [
         lambda: pinned.append(rows(1)),
         lambda: pinned.overwrite(rows(1)),
         lambda: pinned.delete("id = 1"),
@@ -197,7 +197,7 @@ def test_take_row_ids_leaves_out_what_is_not_there(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("column", ["missing", "_missing"])
 def test_a_column_that_is_not_there_is_named_beside_those_that_are(dataset: Dataset, column: str) -> None:
-    uses = [
+    uses: list[Callable[[], object]] = [
         lambda: dataset.read(Scan(columns=[column])),
         lambda: dataset.read(Scan(columns={"x": f"{column} + 1"})),
         lambda: dataset.read(Scan(filter=f"{column} = 1")),
@@ -225,7 +225,11 @@ def test_a_column_that_is_not_there_is_named_beside_those_that_are(dataset: Data
 
 @pytest.mark.parametrize("where", ["", "id = = 1", "id + 1", "id = 'abc'", "nofunc(id) = 1"])
 def test_a_filter_that_cannot_be_run(dataset: Dataset, where: str) -> None:
-    uses = [lambda: dataset.count_rows(where), lambda: dataset.delete(where), lambda: dataset.read(Scan(filter=where))]
+    uses: list[Callable[[], object]] = [
+        lambda: dataset.count_rows(where),
+        lambda: dataset.delete(where),
+        lambda: dataset.read(Scan(filter=where)),
+    ]
     for use in uses[:2] if where == "" else uses:
         with pytest.raises(QueryError) as caught:
             use()
@@ -251,7 +255,7 @@ def test_append_of_null_where_it_must_not_be(location: Location) -> None:
 @pytest.mark.parametrize("error", [CallerError("half-way"), KeyError("half-way"), KeyboardInterrupt("half-way")])
 def test_what_the_callers_generator_raises_comes_out_as_itself(any_location: Location, error: BaseException) -> None:
     dataset = Dataset.create(any_location, "a", rows(10))
-    writes = [
+    writes: list[Callable[[], object]] = [
         lambda: dataset.append(stream(rows(50), then=error)),
         lambda: dataset.overwrite(stream(rows(50), then=error)),
         lambda: Dataset.create(any_location, "b", stream(rows(50), then=error)),
@@ -296,7 +300,7 @@ def test_columns_are_added_altered_and_dropped(dataset: Dataset) -> None:
 
 
 def test_schema_changes_that_cannot_be(dataset: Dataset) -> None:
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: dataset.add_columns({"id": "1"}),
         lambda: dataset.alter_columns([{"path": "id", "rename": "text"}]),
         lambda: dataset.alter_columns([{"path": "id", "data_type": pa.list_(pa.int64())}]),

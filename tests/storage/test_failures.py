@@ -29,7 +29,10 @@ OPEN = Subject(table="a", is_gone=lambda: True)
 PATH = "/home/runner/work/lance/lance/rust/lance/src/dataset.rs:765:44"
 
 SAYINGS: list[tuple[BaseException, type[LancelikeError]]] = [
-    (ValueError(f"Dataset at path x/a.lance was not found: Not found: x/a.lance/_versions, {PATH}"), TableNotFoundError),
+    (
+        ValueError(f"Dataset at path x/a.lance was not found: Not found: x/a.lance/_versions, {PATH}"),
+        TableNotFoundError,
+    ),
     (OSError(f"Dataset already exists: x/a.lance, {PATH}"), TableExistsError),
     (ValueError(f"Dataset at path x/_versions/9.manifest was not found: Not found, {PATH}"), VersionNotFoundError),
     (ValueError("Version not found error: version main:99 does not exist"), VersionNotFoundError),
@@ -50,7 +53,7 @@ SAYINGS: list[tuple[BaseException, type[LancelikeError]]] = [
     (KeyError("zz not found in schema"), ColumnNotFoundError),
     (OSError("Append with different schema: `id` should have type int64 but type was double"), BadDataError),
     (OSError("Invalid user input: The field `id` contained null values even though"), BadDataError),
-    (OSError("Invalid user input: Cannot cast column \"id\" from Int64 to Float64"), SchemaError),
+    (OSError('Invalid user input: Cannot cast column "id" from Int64 to Float64'), SchemaError),
     (OSError("Invalid user input: Error parsing statement: SELECT 1 (sql parser error: Expected"), QueryError),
     (TypeError("Query column t must be a vector. Got string."), QueryError),
     (NotImplementedError("Only BTREE"), QueryError),

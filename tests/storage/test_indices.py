@@ -230,7 +230,7 @@ def test_wait_for_index(many: Dataset) -> None:
     indices.create_scalar_index(many, "id", BTree())
     indices.wait_for_index(many, ["id_idx"], 0.1)
     many.append(rows(10, start=1000))
-    with pytest.raises(IndexTimeoutError, match="timed out waiting for indices after 0.05 s: id_idx, other") as caught:
+    with pytest.raises(IndexTimeoutError, match=r"timed out .* id_idx, other") as caught:
         indices.wait_for_index(many, ["id_idx", "other"], 0.05)
     assert caught.value.indices == ["id_idx", "other"]
     lance.dataset(many.uri).optimize.optimize_indices()

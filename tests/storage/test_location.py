@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from lancelike.errors import CorruptTableError, TableClosedError, TableExistsError, TableNameError, TableNotFoundError
+from lancelike.index import BTree
 from lancelike.storage import Dataset, Location, Tags, check_table_name
 from lancelike.storage import index as indices
-from lancelike.index import BTree
 from tests.storage.rows import ids, rows
 
 

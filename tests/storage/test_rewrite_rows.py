@@ -150,7 +150,7 @@ def test_a_transform_that_loses_rows_or_columns(dataset: Dataset) -> None:
 
 
 def test_another_writer_on_other_rows_costs_no_second_transform(dataset: Dataset) -> None:
-    calls = []
+    calls: list[int] = []
 
     def interfere(batch: pa.RecordBatch) -> pa.RecordBatch:
         if not calls:
@@ -165,7 +165,7 @@ def test_another_writer_on_other_rows_costs_no_second_transform(dataset: Dataset
 
 
 def test_another_writer_on_the_same_rows_has_them_transformed_again(dataset: Dataset) -> None:
-    seen = []
+    seen: list[list[str]] = []
 
     def interfere(batch: pa.RecordBatch) -> pa.RecordBatch:
         seen.append(sorted(batch["text"].to_pylist()))

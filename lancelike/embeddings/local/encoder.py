@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from lancelike.types import Vectors
 TOKENS_PER_PASS = 1024
 """Tokens of one pass for each thread: on a CPU larger passes are no faster, and hold up other threads longer."""
 ERRORS_ONLY = 3
-Tokens = list[int]
+Tokens: TypeAlias = list[int]
+Mask: TypeAlias = NDArray[np.int64]
 
 
 class TextEncoder:
@@ -34,6 +35,8 @@ class TextEncoder:
         self.folder = folder
         self._threads = threads or usable_threads()
         self._tokenizer = _load_tokenizer(folder)
+        self._tokenizer.enable_truncation(folder.max_length)
+        self._counter = _load_tokenizer(folder)
         self._session = _open_session(graph, self._threads)
         self._inputs = _input_names(self._session)
         self._output = _output(self._session)
@@ -53,9 +56,16 @@ class TextEncoder:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The numbers of each text's tokens, at most the model's `max_length`, the special ones included."""
-        if self.folder.lowercase:
-            texts = [text.lower() for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast([_valid(text) for text in texts])]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(self._cleaned(texts))]
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each of *texts*, the special ones included, as if none were cut off."""
+        return [len(encoding) for encoding in self._counter.encode_batch_fast(self._cleaned(texts))]
+
+    def _cleaned(self, texts: Sequence[str]) -> list[str]:
+        """*texts* without lone surrogates, which no tokenizer takes, in the case that the model is for."""
+        valid = [text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return [text.lower() for text in valid] if self.folder.lowercase else valid
 
     def _pass(self, tokens: list[Tokens], pooling: Pooling) -> Vectors:
         ids, mask = _padded(tokens)
@@ -80,7 +90,7 @@ def _load_tokenizer(folder: ModelFolder) -> Any:
     tokenizers = require("tokenizers", extra="onnx", needed_by="OnnxEmbeddings")
     tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(folder.max_length)
+    tokenizer.no_truncation()
     return tokenizer
 
 
@@ -99,7 +109,9 @@ def _input_names(session: Any) -> list[str]:
     names = [each.name for each in session.get_inputs()]
     unknown = set(names) - {"input_ids", "attention_mask", "token_type_ids"}
     if unknown or "input_ids" not in names:
-        raise _unusable(f"takes {', '.join(names)}", "it must take input_ids, attention_mask and token_type_ids at most")
+        raise _unusable(
+            f"takes {', '.join(names)}", "it must take input_ids, attention_mask and token_type_ids at most"
+        )
     return names
 
 
@@ -125,7 +137,7 @@ def _passes(tokens: Sequence[Tokens], budget: int) -> Iterator[list[int]]:
         yield rows
 
 
-def _padded(tokens: list[Tokens]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _padded(tokens: list[Tokens]) -> tuple[NDArray[np.int64], Mask]:
     shape = len(tokens), max(1, *map(len, tokens)) if tokens else 1
     ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for row, numbers in enumerate(tokens):
@@ -134,49 +146,50 @@ def _padded(tokens: list[Tokens]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return ids, mask
 
 
-def _valid(text: str) -> str:
-    """*text* without lone surrogates, which no tokenizer takes."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
 def _unit(vectors: Vectors) -> Vectors:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1)
+    unit: Vectors = vectors / np.where(norms > 0, norms, 1)
+    return unit
 
 
-def _mean(hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
+def _mean(hidden: Vectors, mask: Mask) -> Vectors:
     return _sum(hidden, mask) / _lengths(mask)
 
 
-def _mean_sqrt_len(hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
-    return _sum(hidden, mask) / np.sqrt(_lengths(mask))
+def _mean_sqrt_len(hidden: Vectors, mask: Mask) -> Vectors:
+    pooled: Vectors = _sum(hidden, mask) / np.sqrt(_lengths(mask))
+    return pooled
 
 
-def _weighted_mean(hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
+def _weighted_mean(hidden: Vectors, mask: Mask) -> Vectors:
     return _mean(hidden, mask * np.arange(1, mask.shape[1] + 1))
 
 
-def _max(hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
-    return np.where(mask[..., None] > 0, hidden, -np.inf).max(axis=1)
+def _max(hidden: Vectors, mask: Mask) -> Vectors:
+    largest: Vectors = np.where(mask[..., None] > 0, hidden, np.float32(-np.inf)).max(axis=1)
+    return largest
 
 
-def _cls(hidden: Vectors, _mask: NDArray[np.int64]) -> Vectors:
+def _cls(hidden: Vectors, _mask: Mask) -> Vectors:
     return hidden[:, 0]
 
 
-def _last_token(hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
-    return hidden[np.arange(len(hidden)), np.maximum(mask.sum(axis=1), 1) - 1]
+def _last_token(hidden: Vectors, mask: Mask) -> Vectors:
+    last: Vectors = hidden[np.arange(len(hidden)), np.maximum(mask.sum(axis=1), 1) - 1]
+    return last
 
 
-def _sum(hidden: Vectors, weights: NDArray[np.int64]) -> Vectors:
-    return np.einsum("btd,bt->bd", hidden, weights.astype(np.float32))
+def _sum(hidden: Vectors, weights: Mask) -> Vectors:
+    total: Vectors = np.einsum("btd,bt->bd", hidden, weights.astype(np.float32))
+    return total
 
 
-def _lengths(weights: NDArray[np.int64]) -> Vectors:
-    return np.maximum(weights.sum(axis=1, keepdims=True), 1).astype(np.float32)
+def _lengths(weights: Mask) -> Vectors:
+    lengths: Vectors = np.maximum(weights.sum(axis=1, keepdims=True), 1).astype(np.float32)
+    return lengths
 
 
-POOLERS: Mapping[Pooling, Callable[[Vectors, NDArray[np.int64]], Vectors]] = {
+POOLERS: Mapping[Pooling, Callable[[Vectors, Mask], Vectors]] = {
     "mean": _mean,
     "cls": _cls,
     "max": _max,

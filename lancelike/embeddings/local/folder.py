@@ -66,7 +66,8 @@ class ModelFolder:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The transformer's own configuration."""
-        return _read_json(self.path / "config.json")
+        config: dict[str, Any] = _read_json(self.path / "config.json")
+        return config
 
 
 def open_folder(name: str, max_length: int | None = None) -> ModelFolder:
@@ -154,7 +155,7 @@ def _pooling(path: Path, config: Mapping[str, Any]) -> Pooling:
     modes = [named] if isinstance(named, str) else list(named)
     for mode in get_args(Pooling):
         if modes == [mode]:
-            return cast(Pooling, mode)
+            return cast("Pooling", mode)
     raise _unusable(path, f"pools by {' and '.join(modes) or 'nothing'}", "use the function 'sentence-transformers'")
 
 

@@ -17,7 +17,7 @@ from lancelike.embeddings.local.folder import ModelFolder, position_offset
 from lancelike.errors import EmbeddingFunctionUnavailable
 
 ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
-"""Values of `model_type` for which a graph can be written: BERT, and RoBERTa with its kin, the same but for positions."""
+"""Values of `model_type` for which a graph can be written: BERT, and RoBERTa with its kin, alike but for positions."""
 ACTIVATIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {}),
     "gelu_new": ("Gelu", {"approximate": "tanh"}),
@@ -80,9 +80,7 @@ class BertGraph:
         self._nodes.append(helper.make_node("Identity", [hidden], ["last_hidden_state"]))
         shape = ["batch", "sequence"]
         inputs = [helper.make_tensor_value_info(n, types.INT64, shape) for n in ("input_ids", "attention_mask")]
-        output = helper.make_tensor_value_info(
-            "last_hidden_state", types.FLOAT, [*shape, self._config["hidden_size"]]
-        )
+        output = helper.make_tensor_value_info("last_hidden_state", types.FLOAT, [*shape, self._config["hidden_size"]])
         graph = helper.make_graph(self._nodes, "encoder", inputs, [output], list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lancelike")
@@ -106,7 +104,9 @@ class BertGraph:
         return self._op("Mul", padding, self._constant(MASKED))
 
     def _layer(self, hidden: str, bias: str, name: str) -> str:
-        attended = self._linear(self._attention(hidden, bias, f"{name}attention.self."), f"{name}attention.output.dense")
+        attended = self._linear(
+            self._attention(hidden, bias, f"{name}attention.self."), f"{name}attention.output.dense"
+        )
         hidden = self._norm(self._op("Add", attended, hidden), f"{name}attention.output.LayerNorm")
         activation, options = ACTIVATIONS[self._config["hidden_act"]]
         inner = self._op(activation, self._linear(hidden, f"{name}intermediate.dense"), **options)
@@ -152,5 +152,7 @@ class BertGraph:
 
     def _constant(self, value: Any) -> str:
         name = f"constant_{len(self._constants)}"
-        self._constants[name] = self._onnx.numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
+        self._constants[name] = self._onnx.numpy_helper.from_array(
+            np.ascontiguousarray(value).reshape(np.shape(value)), name
+        )
         return name

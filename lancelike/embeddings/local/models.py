@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 import uuid
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -83,6 +84,7 @@ def _save(graph: bytes, path: Path) -> Path | bytes:
         part.write_bytes(graph)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         return graph
     return path

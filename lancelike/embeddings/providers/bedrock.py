@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, without_none
@@ -22,7 +20,7 @@ GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
 class BedRockText(RemoteTextFunction):
     """Embeddings from AWS Bedrock: Amazon's Titan and Nova, and Cohere's models.
 
-    The models of Amazon take one text a call, so that the texts of a request go out on `max_workers` threads.
+    The models of Amazon take one text a call, which is why many calls are under way at once.
 
     Attributes:
         name: Id of the model, or of an inference profile, with or without a prefix like `us.`, or its ARN.
@@ -33,7 +31,7 @@ class BedRockText(RemoteTextFunction):
         source_input_type: What texts that are stored are for, to Cohere's models.
         query_input_type: What texts that are searched for are for, to Cohere's models.
         dim: Shortens the vectors of the models that can.
-        max_workers: Most calls at a time.
+        batch_size: One, and 96 by default for Cohere's models.
     """
 
     models: ClassVar = {
@@ -46,9 +44,14 @@ class BedRockText(RemoteTextFunction):
         "cohere.embed-v4:0": Model(1536, 128_000),
     }
     extra: ClassVar = "bedrock"
+    key_variables: ClassVar = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "Titan and Nova take one input a call, Cohere's models 96; a longer text is an error"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "assumed_role"})
 
     name: str = "amazon.titan-embed-text-v1"
-    batch_size: int = Field(COHERE_TEXTS, ge=1, le=COHERE_TEXTS)
+    batch_size: int = Field(1, ge=1, le=COHERE_TEXTS)
+    max_concurrency: int = Field(8, ge=1)
     region: str = "us-east-1"
     assumed_role: str | None = None
     profile_name: str | None = None
@@ -56,7 +59,13 @@ class BedRockText(RemoteTextFunction):
     source_input_type: str = "search_document"
     query_input_type: str = "search_query"
     dim: int | None = Field(None, ge=1)
-    max_workers: int = Field(8, ge=1)
+
+    @model_validator(mode="after")
+    def _fill_requests(self) -> Self:
+        if "batch_size" not in self.model_fields_set and self._model.startswith("cohere."):
+            self.batch_size = COHERE_TEXTS
+            self.model_fields_set.discard("batch_size")
+        return self
 
     def ndims(self) -> int:
         """Length of the vectors: `dim`, else that of the model, which is asked once where it isn't known."""
@@ -77,17 +86,7 @@ class BedRockText(RemoteTextFunction):
         if self._model.startswith("cohere."):
             return self._embed_by_cohere(texts, role)
         embed_one = self._embed_by_nova if self._model.startswith("amazon.nova") else self._embed_by_titan
-        return self._embed_each(texts, lambda text: embed_one(text, role))
-
-    def _embed_each(self, texts: list[str], embed_one: Callable[[str], list[float]]) -> list[list[float]]:
-        if len(texts) == 1:
-            return [embed_one(texts[0])]
-        _ = self._client  # boto3 makes clients on one thread at a time
-        pool = ThreadPoolExecutor(min(self.max_workers, len(texts)), thread_name_prefix="bedrock")
-        try:
-            return list(pool.map(embed_one, texts))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return [embed_one(text, role) for text in texts]
 
     def _embed_by_titan(self, text: str, role: Role) -> list[float]:
         vector: list[float] = self._invoke({"inputText": text, "dimensions": self.dim})["embedding"]
@@ -110,8 +109,9 @@ class BedRockText(RemoteTextFunction):
     def _embed_by_cohere(self, texts: list[str], role: Role) -> Embeddings:
         input_type = self.source_input_type if role == "source" else self.query_input_type
         reply = self._invoke({"texts": texts, "input_type": input_type, "output_dimension": self.dim})
-        vectors: Any = reply["embeddings"]
-        return vectors["float"] if isinstance(vectors, dict) else vectors
+        answered = reply["embeddings"]
+        vectors: Embeddings = answered["float"] if isinstance(answered, dict) else answered
+        return vectors
 
     def _invoke(self, body: dict[str, Any]) -> Any:
         reply = self._client.invoke_model(
@@ -129,7 +129,7 @@ class BedRockText(RemoteTextFunction):
             retries={"total_max_attempts": 1, "mode": "standard"},
             read_timeout=self.timeout_s,
             connect_timeout=self.timeout_s,
-            max_pool_connections=self.max_workers,
+            max_pool_connections=self.max_concurrency,
         )
         return self._session().client("bedrock-runtime", endpoint_url=self.base_url, config=settings)
 

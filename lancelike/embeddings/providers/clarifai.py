@@ -25,6 +25,9 @@ class ClarifaiEmbeddings(OpenAIEmbeddings):
     }
     key_variables: ClassVar = ("CLARIFAI_PAT",)
     extra: ClassVar = "clarifai"
+    licence: ClassVar = "MIT"
+    limits: ClassVar = "128 inputs a request; a longer text is an error"
+    price_unit: ClassVar = "request"
 
     name: str = ADDRESS.format(user="clarifai", app="main", model="BAAI-bge-base-en")
     batch_size: int = Field(128, ge=1, le=128)

@@ -38,6 +38,8 @@ class CohereEmbeddingFunction(KeyedTextFunction):
     }
     key_variables: ClassVar = ("COHERE_API_KEY", "CO_API_KEY")
     extra: ClassVar = "cohere"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "96 inputs a request; a longer text is an error, or is cut off by choice"
 
     name: str = "embed-multilingual-v2.0"
     batch_size: int = Field(96, ge=1, le=96)

@@ -29,6 +29,11 @@ class ElasticsearchEmbeddings(KeyedTextFunction):
 
     key_variables: ClassVar = ("ELASTICSEARCH_API_KEY", "ELASTIC_API_KEY", "ES_API_KEY")
     extra: ClassVar = "elasticsearch"
+    licence: ClassVar = None
+    price_unit: ClassVar = None
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "those of the model"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "hosts", "cloud_id", "username", "ca_certs"})
 
     batch_size: int = Field(64, ge=1)
     api: Literal["inference", "ml"] = "inference"

@@ -59,6 +59,9 @@ class GeminiText(KeyedTextFunction):
     }
     key_variables: ClassVar = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
     extra: ClassVar = "gemini"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "100 inputs a request"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "location", "project", "vertexai"})
 
     name: str = "gemini-embedding-001"
     batch_size: int = Field(100, ge=1, le=100)

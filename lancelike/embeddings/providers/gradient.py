@@ -20,6 +20,8 @@ class GradientEmbeddings(HTTPTextFunction):
     models: ClassVar = {"bge-large": Model(1024, 512)}
     key_variables: ClassVar = ("GRADIENT_ACCESS_TOKEN",)
     extra: ClassVar = "gradient"
+    limits: ClassVar = "the service is gone; 256 inputs a request where it lives on"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "workspace_id"})
 
     name: str = "bge-large"
     base_url: str = "https://api.gradient.ai/api"

@@ -37,6 +37,11 @@ class HuggingFaceAPIEmbeddings(KeyedTextFunction):
     }
     key_variables: ClassVar = ("HF_TOKEN", "HUGGINGFACE_API_KEY")
     extra: ClassVar = "huggingface-api"
+    licence: ClassVar = "Apache-2.0"
+    price_unit: ClassVar = "second of compute"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "what becomes of a longer text is the server's choice"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "provider"})
 
     name: str = "sentence-transformers/all-MiniLM-L6-v2"
     batch_size: int = Field(32, ge=1)
@@ -53,7 +58,7 @@ class HuggingFaceAPIEmbeddings(KeyedTextFunction):
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         prompt_name = self.source_prompt_name if role == "source" else self.query_prompt_name
         settings = without_none({"normalize": self.normalize, "truncate": self.truncate, "prompt_name": prompt_name})
-        vectors = np.asarray(self._client.feature_extraction(texts, **settings))  # type: ignore[arg-type]
+        vectors = np.asarray(self._client.feature_extraction(texts, **settings))
         return vectors.mean(axis=1) if vectors.ndim == 3 else vectors
 
     @cached_property

@@ -47,6 +47,8 @@ class JinaEmbeddings(HTTPTextFunction):
     }
     key_variables: ClassVar = ("JINA_API_KEY", "JINAAI_API_KEY")
     extra: ClassVar = "jina"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "2048 inputs a request; a longer text is an error, or is cut off by choice"
 
     name: str = "jina-clip-v1"
     base_url: str = "https://api.jina.ai/v1"

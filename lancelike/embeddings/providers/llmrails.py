@@ -17,6 +17,7 @@ class LLMRailsEmbeddings(HTTPTextFunction):
 
     key_variables: ClassVar = ("LLM_RAILS_API_KEY", "LLMRAILS_API_KEY")
     extra: ClassVar = "llmrails"
+    limits: ClassVar = "the service is gone"
 
     name: str = "embedding-english-v1"
     base_url: str = "https://api.llmrails.com/v1"

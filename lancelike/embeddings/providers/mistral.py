@@ -26,9 +26,11 @@ class MistralEmbeddings(KeyedTextFunction):
     }
     key_variables: ClassVar = ("MISTRAL_API_KEY",)
     extra: ClassVar = "mistral"
+    limits: ClassVar = "256 inputs and 16,000 tokens a request; a longer text is an error"
 
     name: str = "mistral-embed"
-    batch_size: int = Field(64, ge=1, le=256)  # 256 inputs are allowed, but only 16,000 tokens together
+    batch_size: int = Field(256, ge=1, le=256)
+    max_batch_tokens: int | None = Field(12_000, ge=1)  # of 16,000, as tokens are guessed
     dim: int | None = Field(None, ge=1)
 
     def ndims(self) -> int:

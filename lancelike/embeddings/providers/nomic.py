@@ -28,6 +28,8 @@ class NomicEmbeddings(HTTPTextFunction):
     }
     key_variables: ClassVar = ("NOMIC_API_KEY",)
     extra: ClassVar = "nomic"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "a longer text is cut into parts whose mean is taken, or cut off by choice"
 
     name: str = "nomic-embed-text-v1.5"
     base_url: str = "https://api-atlas.nomic.ai/v1"

@@ -27,9 +27,14 @@ class OllamaEmbeddings(RemoteTextFunction):
     """
 
     extra: ClassVar = "ollama"
+    licence: ClassVar = "Apache-2.0"
+    price_unit: ClassVar = None
+    limits: ClassVar = "a longer text is an error, or is cut off by choice"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "keep_alive", "ollama_client_kwargs"})
 
     name: str = "nomic-embed-text"
     batch_size: int = Field(64, ge=1)
+    max_concurrency: int = Field(1, ge=1)
     host: str = "http://localhost:11434"
     options: dict[str, Any] | None = None
     keep_alive: float | str | None = None

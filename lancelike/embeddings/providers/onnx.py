@@ -41,6 +41,8 @@ class OnnxEmbeddings(TextEmbeddingFunction):
         limits="longer texts are cut off",
     )
 
+    transport_settings: ClassVar[frozenset[str]] = frozenset({"threads"})
+
     name: str = "all-MiniLM-L6-v2"
     precision: Precision = "float32"
     pooling: Pooling | None = None
@@ -52,12 +54,16 @@ class OnnxEmbeddings(TextEmbeddingFunction):
         """Length of the vectors; loads the model."""
         return self._encoder.ndims
 
-    def generate_embeddings(self, texts: Sequence[str], *args: Any, **kwargs: Any) -> Vectors:
+    def generate_embeddings(self, texts: Sequence[str], /) -> Vectors:
         """Embed *texts*: float32, shape (len(texts), ndims())."""
         encoder = self._encoder
         pooling = self.pooling or encoder.folder.pooling
         normalize = encoder.folder.normalize if self.normalize is None else self.normalize
         return encoder.encode(texts, pooling, normalize)
+
+    def count_tokens(self, values: Sequence[Any]) -> list[int]:
+        """Tokens of each of *values*, the special ones included, as if none were cut off."""
+        return self._encoder.count_tokens([str(value) for value in values])
 
     @property
     def _encoder(self) -> TextEncoder:

@@ -37,9 +37,12 @@ class OpenAIEmbeddings(KeyedTextFunction):
     }
     key_variables: ClassVar = ("OPENAI_API_KEY",)
     extra: ClassVar = "openai"
+    limits: ClassVar = "2048 inputs and 300,000 tokens a request; a longer text is an error"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "project", "use_azure", "encoding_format"})
 
     name: str = "text-embedding-ada-002"
     batch_size: int = Field(256, ge=1, le=2048)
+    max_batch_tokens: int | None = Field(200_000, ge=1)  # of 300,000, as tokens are guessed
     dim: int | None = Field(None, ge=1)
     default_headers: dict[str, str] | None = None
     organization: str | None = None
@@ -57,6 +60,10 @@ class OpenAIEmbeddings(KeyedTextFunction):
             return "give up"
         headers = getattr(getattr(error, "response", None), "headers", {})
         return "give up" if headers.get("x-should-retry") == "false" else super().classify_error(error)
+
+    def redact(self, text: str) -> str:
+        """*text* with the function's secrets replaced by `***`."""
+        return self._as_azure().redact(text) if self.use_azure else super().redact(text)
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         shape = without_none({"dimensions": self._sent_dim(), "encoding_format": self.encoding_format})
@@ -103,6 +110,11 @@ class AzureOpenAIEmbeddings(OpenAIEmbeddings):
     """
 
     key_variables: ClassVar = ("AZURE_OPENAI_API_KEY",)
+    transport_settings: ClassVar = OpenAIEmbeddings.transport_settings | {
+        "azure_endpoint",
+        "api_version",
+        "use_entra_id",
+    }
 
     azure_endpoint: str | None = None
     api_version: str | None = None
@@ -149,6 +161,8 @@ class TogetherEmbeddings(OpenAIEmbeddings):
         "Alibaba-NLP/gte-modernbert-base": Model(768, 8192),
     }
     key_variables: ClassVar = ("TOGETHER_API_KEY",)
+    licence: ClassVar = "MIT"
+    limits: ClassVar = "a longer text is an error"
 
     name: str = "intfloat/multilingual-e5-large-instruct"
     base_url: str | None = "https://api.together.xyz/v1"

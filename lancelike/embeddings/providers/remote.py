@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from lancelike._optional import require
 from lancelike.embeddings.base import Embeddings, Role, TextEmbeddingFunction
+from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.variables import process_variables
 from lancelike.errors import BadEmbeddingError, VariableNotFoundError
 
@@ -34,6 +35,7 @@ class RemoteTextFunction(TextEmbeddingFunction):
 
     model_config = ConfigDict(populate_by_name=True)
 
+    max_concurrency: int = Field(4, ge=1)
     name: str
     stated_ndims: int | None = Field(None, alias="ndims", ge=1)
     base_url: str | None = None
@@ -43,35 +45,70 @@ class RemoteTextFunction(TextEmbeddingFunction):
     """Models known by name; others work too."""
     extra: ClassVar[str] = ""
     """The extra of lancelike that brings the packages needed."""
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    """Variables that may hold the key, the one to recommend first."""
+    roles: ClassVar[tuple[Role, ...]] = ()
+    """The roles that the service is told of."""
+    licence: ClassVar[str | None] = "the service's terms"
+    limits: ClassVar[str] = ""
+    price_unit: ClassVar[str | None] = "token"
+    description: ClassVar[FunctionDescription]
+    transport_settings: ClassVar[frozenset[str]] = frozenset({"stated_ndims"})
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Let the requests of queries and their prompts be this class's, unless a subclass has its own ways."""
+        """Describe the class, and say who puts prompts before texts: a subclass may have its own ways."""
         super().__pydantic_init_subclass__(**kwargs)
+        cls.description = cls._describe()
         sources = cls.compute_source_embeddings is RemoteTextFunction.compute_source_embeddings
         queries = cls.compute_query_embeddings is RemoteTextFunction.compute_query_embeddings
         cls.applies_prompts = sources and queries
         cls.batches_queries = queries
 
+    @classmethod
+    def _describe(cls) -> FunctionDescription:
+        name = cls.model_fields["name"].get_default()
+        model = cls.models.get(name)
+        return FunctionDescription(
+            modalities=("text",),
+            runs="remote",
+            extra=cls.extra,
+            default_model=name if isinstance(name, str) and name else None,
+            licence=cls.licence,
+            ndims=None if model is None else model.ndims,
+            context_tokens=None if model is None else model.max_tokens,
+            roles=cls.roles,
+            limits=cls.limits,
+            price_unit=cls.price_unit,
+            variables=cls.key_variables,
+        )
+
     def ndims(self) -> int:
         """Length of the vectors; a model that isn't known is asked once."""
         return self.stated_ndims or self._known_ndims() or self._asked_ndims
 
-    def compute_source_embeddings(self, texts: Any, *args: Any, **kwargs: Any) -> Embeddings:
+    def compute_source_embeddings(self, texts: Any, /) -> Embeddings:
         """Embed *texts*, which are to be stored, with `source_prompt` before each."""
         return self._embed(self.prompted(self.sanitize_input(texts), "source"), "source")
 
-    def compute_query_embeddings(self, query: Any, *args: Any, **kwargs: Any) -> Embeddings:
+    def compute_query_embeddings(self, query: Any, /) -> Embeddings:
         """Embed *query*, a text or a list of them, with `query_prompt` before each."""
         return self._embed(self.prompted(self.sanitize_input(query), "query"), "query")
 
-    def generate_embeddings(self, texts: Sequence[str], *args: Any, **kwargs: Any) -> Embeddings:
+    def generate_embeddings(self, texts: Sequence[str], /) -> Embeddings:
         """Embed *texts* as they are to be stored, one vector each, in their order."""
         return self._embed(list(texts), "source")
 
     @abstractmethod
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         """One request: a vector for each of *texts*, in their order."""
+
+    def redact(self, text: str) -> str:
+        """*text* with the function's secrets replaced by `***`, a key that comes from a variable among them."""
+        text = super().redact(text)
+        for value in filter(None, map(self._variable, self.key_variables)):
+            text = text.replace(value, "***")
+        return text
 
     def _known_ndims(self) -> int | None:
         model = self.models.get(self.name)
@@ -109,15 +146,6 @@ class KeyedTextFunction(RemoteTextFunction):
     """
 
     api_key: str | None = None
-
-    key_variables: ClassVar[tuple[str, ...]] = ()
-    """Variables that may hold the key, the one to recommend first."""
-
-    def redact(self, text: str) -> str:
-        """*text* with the function's secrets replaced by `***`, a key that comes from the environment among them."""
-        key = self._key(optional=True)
-        text = super().redact(text)
-        return text.replace(key, "***") if key else text
 
     def _key(self, *, optional: bool = False) -> str | None:
         """The key, from its setting or a variable.

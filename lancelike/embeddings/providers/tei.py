@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.providers.remote import HTTPTextFunction
+from lancelike.errors import EmbeddingFunctionUnavailable
 
 
 class TEIEmbeddings(HTTPTextFunction):
@@ -26,6 +27,10 @@ class TEIEmbeddings(HTTPTextFunction):
 
     key_variables: ClassVar = ("TEI_API_KEY",)
     extra: ClassVar = "tei"
+    licence: ClassVar = None
+    price_unit: ClassVar = None
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "as many inputs a request as the server says; a longer text is an error, or is cut off by choice"
 
     name: str = ""
     base_url: str = "http://localhost:8080"
@@ -60,7 +65,10 @@ class TEIEmbeddings(HTTPTextFunction):
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = self._client.get("/info")
         if self.name and info["model_id"] != self.name:
-            raise ValueError(f"the server at {self.base_url} has the model {info['model_id']!r}, not {self.name!r}")
+            raise EmbeddingFunctionUnavailable(
+                f"the server at {self.base_url} has the model {info['model_id']!r}, not {self.name!r}",
+                function=self.label,
+            )
         return info
 
     def _key(self, *, optional: bool = True) -> str | None:

@@ -45,8 +45,11 @@ class VoyageAIEmbeddingFunction(KeyedTextFunction):
     }
     key_variables: ClassVar = ("VOYAGE_API_KEY",)
     extra: ClassVar = "voyageai"
+    roles: ClassVar = ("source", "query")
+    limits: ClassVar = "1000 inputs and 120,000 tokens a request; a longer text is an error, or is cut off by choice"
 
     batch_size: int = Field(128, ge=1, le=1000)
+    max_batch_tokens: int | None = Field(80_000, ge=1)  # of 120,000, as tokens are guessed
     output_dimension: int | None = Field(None, ge=1)
     truncation: bool = False
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.providers.remote import HTTPTextFunction, JSONClient, Model
@@ -41,6 +42,8 @@ class WatsonxEmbeddings(HTTPTextFunction):
     }
     key_variables: ClassVar = ("WATSONX_API_KEY", "WATSONX_APIKEY")
     extra: ClassVar = "watsonx"
+    limits: ClassVar = "1000 inputs a request; a longer text is an error, or is cut off by choice"
+    transport_settings: ClassVar = frozenset({"stated_ndims", "iam_url", "space_id"})
 
     name: str = "ibm/slate-125m-english-rtrvr"
     batch_size: int = Field(256, ge=1, le=1000)
@@ -51,8 +54,6 @@ class WatsonxEmbeddings(HTTPTextFunction):
     params: dict[str, Any] | None = None
     iam_url: str = "https://iam.cloud.ibm.com"
 
-    _renew_at: float = PrivateAttr(default=0.0)
-
     @model_validator(mode="after")
     def _one_scope(self) -> Self:
         if self.project_id and self.space_id:
@@ -62,10 +63,8 @@ class WatsonxEmbeddings(HTTPTextFunction):
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **self._scope()}
-        client = self._client
-        if time.monotonic() >= self._renew_at:
-            client.set_header("Authorization", f"Bearer {self._new_token()}")
-        results = client.post(f"/ml/v1/text/embeddings?version={API_VERSION}", body)["results"]
+        self._client.set_header("Authorization", f"Bearer {self._login.token()}")
+        results = self._client.post(f"/ml/v1/text/embeddings?version={API_VERSION}", body)["results"]
         return [result["embedding"] for result in results]
 
     def _scope(self) -> dict[str, str]:
@@ -79,9 +78,22 @@ class WatsonxEmbeddings(HTTPTextFunction):
     def _headers(self) -> dict[str, str]:
         return {}
 
-    def _new_token(self) -> str:
-        form = {"grant_type": GRANT_TYPE, "apikey": str(self._key())}
-        iam = JSONClient(self._require("requests"), self.iam_url, {}, self.timeout_s)
-        reply = iam.post_form("/identity/token", form)
-        self._renew_at = time.monotonic() + float(reply.get("expires_in", 3600)) - RENEWED_BEFORE_S
-        return str(reply["access_token"])
+    @cached_property
+    def _login(self) -> Login:
+        return Login(JSONClient(self._require("requests"), self.iam_url, {}, self.timeout_s), str(self._key()))
+
+
+class Login:
+    """Turns a key into tokens, each of which is good for an hour or so."""
+
+    def __init__(self, iam: JSONClient, key: str) -> None:
+        self._iam, self._form = iam, {"grant_type": GRANT_TYPE, "apikey": key}
+        self._token, self._renew_at = "", 0.0
+
+    def token(self) -> str:
+        """A token that is good for some time yet."""
+        if time.monotonic() >= self._renew_at:
+            reply = self._iam.post_form("/identity/token", self._form)
+            self._token = str(reply["access_token"])
+            self._renew_at = time.monotonic() + float(reply.get("expires_in", 3600)) - RENEWED_BEFORE_S
+        return self._token

@@ -1,0 +1,116 @@
+"""What a study hands back, and the page made of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("lancelike", "pylance", "lancedb", "pyarrow", "numpy", "pandas", "torch", "sentence-transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Something a figure must keep to, and whether it did."""
+
+    what: str
+    bound: str
+    measured: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures of one comparison; the first row is the header."""
+
+    title: str
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        header, *body = self.rows
+        lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
+        return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A study's part of the page."""
+
+    title: str
+    text: str
+    tables: Sequence[Table]
+    goals: Sequence[Goal] = field(default=())
+
+    def __str__(self) -> str:
+        return "\n\n".join([f"## {self.title}", self.text, *map(str, self.tables)])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All sections, with what is needed to judge and repeat them."""
+
+    command: str
+    load_before: float
+    sections: Sequence[Section]
+
+    def __str__(self) -> str:
+        return "\n\n".join([INTRODUCTION.strip(), str(self._goals()), *map(str, self.sections), self._conditions()]) + "\n"
+
+    def _goals(self) -> Table:
+        goals = [goal for section in self.sections for goal in section.goals]
+        rows = [[goal.what, goal.bound, goal.measured, "yes" if goal.met else "**no**"] for goal in goals]
+        return Table("Goals", [["", "goal", "measured", "met"], *rows])
+
+    def _conditions(self) -> str:
+        before, after = self.load_before, os.getloadavg()[0]
+        lines = [
+            f"- Command: `{self.command}`, {datetime.now(UTC):%Y-%m-%d}.",
+            f"- Machine: {os.cpu_count()} cores, {cpu_model()}, {memory_gib():.0f} GiB, {platform.system()}. "
+            f"Load average {before:.1f} when the run began, {after:.1f} when it ended; more at the beginning than "
+            "none, or more at the end than the run's own, is other work on the same cores.",
+            f"- Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}; "
+            f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
+        ]
+        return "\n".join(["## Machine, versions, command", "", *lines])
+
+
+INTRODUCTION = """
+# Benchmarks
+
+This page is written by `python -m benchmarks`, which runs all contestants in one process, in turns: each does a job
+before any does the next, and who begins changes from turn to turn. *Best* is the fastest of several passes at a job
+(the median of these, where there are many jobs), p50 and p95 are over all passes and jobs. A *ratio* is the median
+over all turns of one contestant's time over another's in the same turn, so that what slows the machine for a while
+slows both; beside it in brackets is the ratio of the best passes.
+"""
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g}"
+
+
+def ratio(of_turns: float, of_best: float) -> str:
+    return f"{of_turns:.2f} ({of_best:.2f})"
+
+
+def cpu_model() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def say(progress: str) -> None:
+    """Tell on stderr what is being measured."""
+    print(progress, file=sys.stderr, flush=True)

@@ -1,0 +1,56 @@
+"""Timing that bears a noisy machine: contestants take turns at each job, and are compared within the turn."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Prepare: TypeAlias = Callable[[int], Callable[[], object]]
+"""From the number of a job to the call that is timed; what it does itself is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Times:
+    """Seconds that a contestant took, shape (passes, jobs)."""
+
+    seconds: NDArray[np.float64]
+
+    @property
+    def best_s(self) -> float:
+        """The fastest pass of each job; the median of these over the jobs."""
+        return float(np.median(self.seconds.min(axis=0)))
+
+    def percentile_s(self, percent: float) -> float:
+        """A percentile over all passes and jobs."""
+        return float(np.percentile(self.seconds, percent))
+
+    def ratio(self, other: Times) -> float:
+        """Median over all turns of this one's time over that of *other* in the same turn."""
+        return float(np.median(self.seconds / other.seconds))
+
+    def ratio_of_best(self, other: Times) -> float:
+        """Median over the jobs of this one's fastest pass over that of *other*."""
+        return float(np.median(self.seconds.min(axis=0) / other.seconds.min(axis=0)))
+
+
+def interleave(contestants: Mapping[str, Prepare], *, jobs: int = 1, passes: int = 1) -> dict[str, Times]:
+    """Time every contestant at every job, one turn after the other; who begins changes from turn to turn."""
+    names = list(contestants)
+    seconds = {name: np.empty((passes, jobs)) for name in names}
+    gc.collect()
+    gc.freeze()  # the data is alive for the whole run: no collection should walk through it
+    for turn in range(passes * jobs):
+        at, first = divmod(turn, jobs), turn % len(names)
+        for name in names[first:] + names[:first]:
+            call = contestants[name](at[1])
+            start = time.perf_counter()
+            call()
+            seconds[name][at] = time.perf_counter() - start
+    gc.unfreeze()
+    return {name: Times(each) for name, each in seconds.items()}
