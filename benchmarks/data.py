@@ -89,7 +89,9 @@ def as_stream(rows: int, seed: int = 0) -> pa.RecordBatchReader:
 def _batch(vectors: NDArray[np.float32], first_id: int) -> pa.RecordBatch:
     ids = range(first_id, first_id + len(vectors))
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), NDIMS)
-    return pa.RecordBatch.from_arrays([pa.array(ids, pa.int64()), pa.array([f"row {i}" for i in ids]), flat], schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(ids, pa.int64()), pa.array([f"row {i}" for i in ids]), flat], schema=SCHEMA
+    )
 
 
 def real_texts(count: int) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,14 +17,13 @@ import lancelike
 import lancelike.embeddings
 import lancelike.pydantic
 from benchmarks.data import real_texts
-from benchmarks.report import Goal, Section, Table, ratio, say
-from benchmarks.scale import Scale
+from benchmarks.report import Section, Table, ratio, say
+from benchmarks.scale import Scale, fresh_folder
 from benchmarks.timing import Times, interleave
 from lancelike.embeddings.providers.sentence_transformers import find_model
+from lancelike.types import Vectors
 
 MODEL = "all-MiniLM-L6-v2"
-SAME_VECTOR = 1e-4
-"""Cosine distance that float32 and another batching may make."""
 
 
 class Embedder(Protocol):
@@ -38,7 +37,7 @@ class Embedder(Protocol):
     def add(self, texts: Sequence[str]) -> None:
         """Embed *texts* and keep the vectors."""
 
-    def vectors(self) -> np.ndarray:
+    def vectors(self) -> Vectors:
         """What is kept, in order."""
 
 
@@ -54,12 +53,12 @@ class Encode:
         return SentenceTransformer(find_model(MODEL), device="cpu")
 
     def start(self, folder: Path) -> None:
-        self._kept: list[np.ndarray] = []
+        self._kept: list[Vectors] = []
 
     def add(self, texts: Sequence[str]) -> None:
         self._kept.append(self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False))
 
-    def vectors(self) -> np.ndarray:
+    def vectors(self) -> Vectors:
         return np.concatenate(self._kept)
 
 
@@ -86,9 +85,10 @@ class LibraryEmbedder:
     def add(self, texts: Sequence[str]) -> None:
         self._table.add([{"text": text} for text in texts])
 
-    def vectors(self) -> np.ndarray:
+    def vectors(self) -> Vectors:
         column = self._table.to_arrow()["vector"].combine_chunks()
-        return column.flatten().to_numpy().reshape(len(column), -1)
+        numbers: Vectors = column.flatten().to_numpy()
+        return numbers.reshape(len(column), -1)
 
 
 class Lancelike(LibraryEmbedder):
@@ -99,17 +99,71 @@ class LanceDB(LibraryEmbedder):
     name, library = "lancedb", lancedb
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Texts to add, to what the job before left or to nothing."""
+
+    title: str
+    texts: Sequence[str]
+    afresh: bool
+
+
 def run(scale: Scale) -> Section:
-    embedders: list[Embedder] = [Encode(), Lancelike(), LanceDB()]
+    say("embed")
     texts = real_texts(scale.texts)
-    works = {
-        f"{len(texts):,} texts": Work(scale.folder, texts),
-        "the same texts again, to the same table": Work(scale.folder, texts, before=texts),
-        "as many rows, each text twice": Work(scale.folder, [text for text in texts[::2] for _ in range(2)]),
-    }
-    tables, goals = [], []
-    for title, work in works.items():
-        say(f"embed: {title}")
-        calls = {each.name: partial(work.prepare, each) for each in embedders}
-        interleave(...)  # placeholder
-    return Section("", "", tables, goals)
+    jobs = [
+        Job(f"{len(texts):,} texts", texts, afresh=True),
+        Job("the same again, to the same table", texts, afresh=False),
+        Job("as many rows, each text twice", texts[::2] * 2, afresh=True),
+    ]
+    embedders: list[Embedder] = [Encode(), Lancelike(), LanceDB()]
+    for each in embedders:  # the model is loaded once
+        adding(each, scale.folder, Job("", texts[:32], afresh=True))()
+    times = interleave(
+        {each.name: partial(adding_job, each, scale.folder, jobs) for each in embedders},
+        jobs=len(jobs),
+        passes=scale.text_passes,
+    )
+    differences = {each.name: furthest(each.vectors(), embedders[0].vectors()) for each in embedders}
+    tables = [as_table(job, {name: each.job(i) for name, each in times.items()}) for i, job in enumerate(jobs)]
+    return Section("Embed and add: texts through a real model", text(scale, texts, differences), tables)
+
+
+def adding_job(embedder: Embedder, folder: Path, jobs: Sequence[Job], number: int) -> Callable[[], None]:
+    return adding(embedder, folder, jobs[number])
+
+
+def adding(embedder: Embedder, folder: Path, job: Job) -> Callable[[], None]:
+    """The `add` to time."""
+    if job.afresh:
+        embedder.start(fresh_folder(folder / embedder.name))
+    return partial(embedder.add, job.texts)
+
+
+def furthest(vectors: Vectors, others: Vectors) -> float:
+    """The largest cosine distance between vectors of unit length in the same place."""
+    return float((1 - np.einsum("ij,ij->i", vectors, others, dtype=np.float64)).max())
+
+
+def text(scale: Scale, texts: Sequence[str], differences: dict[str, float]) -> str:
+    return (
+        f"`add` of dicts with a text, through the `sentence-transformers` function of each library with {MODEL} on the "
+        "CPU, beside `SentenceTransformer.encode(texts, normalize_embeddings=True)` alone, which stores nothing. "
+        f"{scale.text_passes} passes, each into a new database; the model is loaded before. Data: different docstrings "
+        f"of the standard library of this Python, {np.mean([len(each) for each in texts]):.0f} characters on average, "
+        f"{max(map(len, texts))} at most. The vectors stored lie no further from those of `encode` than a cosine "
+        f"distance of {max(differences.values()):.0e}."
+    )
+
+
+def as_table(job: Job, times: dict[str, Times]) -> Table:
+    header = ["", "best s", "p50 s", "rows/s, best", "speed over model.encode", "speed over lancedb"]
+    body = [
+        [
+            name,
+            *(f"{each.best_s:.3g}", f"{each.percentile_s(50):.3g}", f"{len(job.texts) / each.best_s:,.0f}"),
+            *(ratio(times[to].ratio(each), times[to].ratio_of_best(each)) for to in ("model.encode", "lancedb")),
+        ]
+        for name, each in times.items()
+    ]
+    return Table(job.title, [header, *body])

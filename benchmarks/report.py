@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("lancelike", "pylance", "lancedb", "pyarrow", "numpy", "pandas", "torch", "sentence-transformers")
+import lancelike
+
+PACKAGES = ("pylance", "lancedb", "pyarrow", "numpy", "pandas", "torch", "sentence-transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Section:
     goals: Sequence[Goal] = field(default=())
 
     def __str__(self) -> str:
-        return "\n\n".join([f"## {self.title}", self.text, *map(str, self.tables)])
+        return "\n\n".join([f"## {self.title}", *map(wrapped, self.text.split("\n\n")), *map(str, self.tables)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class Page:
     sections: Sequence[Section]
 
     def __str__(self) -> str:
-        return "\n\n".join([INTRODUCTION.strip(), str(self._goals()), *map(str, self.sections), self._conditions()]) + "\n"
+        return (
+            "\n\n".join([INTRODUCTION.strip(), str(self._goals()), *map(str, self.sections), self._conditions()]) + "\n"
+        )
 
     def _goals(self) -> Table:
         goals = [goal for section in self.sections for goal in section.goals]
@@ -67,16 +72,16 @@ class Page:
         return Table("Goals", [["", "goal", "measured", "met"], *rows])
 
     def _conditions(self) -> str:
-        before, after = self.load_before, os.getloadavg()[0]
+        packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         lines = [
             f"- Command: `{self.command}`, {datetime.now(UTC):%Y-%m-%d}.",
-            f"- Machine: {os.cpu_count()} cores, {cpu_model()}, {memory_gib():.0f} GiB, {platform.system()}. "
-            f"Load average {before:.1f} when the run began, {after:.1f} when it ended; more at the beginning than "
-            "none, or more at the end than the run's own, is other work on the same cores.",
-            f"- Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}; "
+            f"- Machine: {os.cpu_count()} cores, {cpu_model()}, {memory_gib():.0f} GiB, {platform.system()}. Load "
+            f"average {self.load_before:.1f} before the run, which was other work on the same cores, and "
+            f"{os.getloadavg()[0]:.1f} at its end.",
+            f"- lancelike {lancelike.__version__}, Python {platform.python_version()}, {packages}; "
             f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
         ]
-        return "\n".join(["## Machine, versions, command", "", *lines])
+        return "\n".join(["## Machine, versions, command", "", *map(wrapped, lines)])
 
 
 INTRODUCTION = """
@@ -90,8 +95,14 @@ slows both; beside it in brackets is the ratio of the best passes.
 """
 
 
+def wrapped(paragraph: str) -> str:
+    """*paragraph*, a list's item too, in lines of at most 120 characters."""
+    indent = "  " if paragraph.startswith("- ") else ""
+    return textwrap.fill(paragraph, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g}"
+    return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.3g}"
 
 
 def ratio(of_turns: float, of_best: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +19,21 @@ class Scale:
     add_rows: int
     add_passes: int
     stream_rows: tuple[int, int]
+    stream_passes: int
     texts: int
     text_passes: int
 
 
 def full(folder: Path) -> Scale:
-    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 9, (100_000, 400_000), 2_000, 3)
+    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3)
 
 
 def quick(folder: Path) -> Scale:
-    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (20_000, 80_000), 200, 2)
+    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2)
+
+
+def fresh_folder(parent: Path) -> Path:
+    """A folder in *parent* never used before; those made there earlier are deleted."""
+    shutil.rmtree(parent, ignore_errors=True)
+    parent.mkdir(parents=True)
+    return Path(tempfile.mkdtemp(dir=parent))

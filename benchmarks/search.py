@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 import lancelike
 from benchmarks.contestants import CONTESTANTS, NPROBES, Contestant, K
@@ -70,7 +71,7 @@ def opened(contestant: type[Contestant], folder: Path) -> Contestant:
 
 
 def measure(
-    contestants: list[Contestant], data: Clustered, kth: np.ndarray, refine: int | None, passes: int
+    contestants: list[Contestant], data: Clustered, kth: NDArray[np.float64], refine: int | None, passes: int
 ) -> tuple[dict[str, Times], dict[str, float]]:
     def asking(contestant: Contestant, query: int) -> Callable[[], pa.Table]:
         return partial(contestant.search, data.queries[query], refine)
@@ -80,7 +81,7 @@ def measure(
     return interleave(prepared, jobs=len(kth), passes=passes), recalls
 
 
-def mean_recall(answers: list[pa.Table], data: Clustered, kth: np.ndarray) -> float:
+def mean_recall(answers: list[pa.Table], data: Clustered, kth: NDArray[np.float64]) -> float:
     found = [data.recall(q, answer["id"].to_numpy(), kth[q]) for q, answer in enumerate(answers)]
     return float(np.mean(found))
 

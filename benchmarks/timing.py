@@ -21,6 +21,10 @@ class Times:
 
     seconds: NDArray[np.float64]
 
+    def job(self, number: int) -> Times:
+        """Those of one job."""
+        return Times(self.seconds[:, number : number + 1])
+
     @property
     def best_s(self) -> float:
         """The fastest pass of each job; the median of these over the jobs."""
@@ -46,11 +50,11 @@ def interleave(contestants: Mapping[str, Prepare], *, jobs: int = 1, passes: int
     gc.collect()
     gc.freeze()  # the data is alive for the whole run: no collection should walk through it
     for turn in range(passes * jobs):
-        at, first = divmod(turn, jobs), turn % len(names)
+        (number, job), first = divmod(turn, jobs), turn % len(names)
         for name in names[first:] + names[:first]:
-            call = contestants[name](at[1])
+            call = contestants[name](job)
             start = time.perf_counter()
             call()
-            seconds[name][at] = time.perf_counter() - start
+            seconds[name][number, job] = time.perf_counter() - start
     gc.unfreeze()
     return {name: Times(each) for name, each in seconds.items()}

@@ -13,10 +13,11 @@ import pyarrow as pa
 from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import SchemaError, TableExistsError, TableNotFoundError
 from lancelike.ingest import create_batches, with_bindings
-from lancelike.ledger import DEFAULT_BYTES, Embedder, Ledger, TableFailures
+from lancelike.ledger import DEFAULT_BYTES, Ledger, TableRecords
 from lancelike.legacy import warn_deprecated
 from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
+from lancelike.search.vectors import QueryVectors
 from lancelike.storage import Dataset, Location, check_table_name
 from lancelike.table import Table
 from lancelike.types import CreateMode, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
@@ -42,9 +43,12 @@ class DBConnection:
         read_consistency_interval: timedelta | None = None,
         registry: EmbeddingFunctionRegistry | None = None,
         ledger_bytes: int = DEFAULT_BYTES,
+        allow_drift: bool = False,
     ) -> None:
         self._location = location
+        self._allow_drift = allow_drift
         self._ledger = Ledger(location, ledger_bytes)
+        self._query_vectors = QueryVectors()
         self._registry = registry or get_registry()
         self.read_consistency_interval = read_consistency_interval
 
@@ -99,6 +103,7 @@ class DBConnection:
         on_embedding_error: OnEmbeddingError = "raise",
         progress: Any = None,
         data_storage_version: str | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> Table:
         """Create a table from a schema, from rows, or from both, in one commit.
 
@@ -115,6 +120,8 @@ class DBConnection:
             on_embedding_error: As in `Table.add`.
             progress: As in `Table.add`.
             data_storage_version: Version of Lance's file format; None takes its stable one.
+            storage_options: `new_table_enable_stable_row_ids` (`"true"` unless said) and
+                `new_table_data_storage_version`, as LanceDB spells them; `connect` takes them for all tables.
 
         Raises:
             TableExistsError: The table is there, and neither *exist_ok* nor `mode="overwrite"` is given.
@@ -130,7 +137,7 @@ class DBConnection:
             return self._open_as(name, declared)
         if data is None and declared is None:
             raise SchemaError(f"table {name!r} needs a schema, or rows to infer one from")
-        embedder = Embedder(self._ledger, on_error=on_embedding_error, failures=TableFailures(self._location, name))
+        embedder = self._records(name).embedder(on_embedding_error)
         reader = create_batches(
             data,
             declared,
@@ -144,15 +151,20 @@ class DBConnection:
         embedder.finish()
         return self._table(dataset)
 
-    def open_table(self, name: str, *, version: int | str | None = None) -> Table:
+    def open_table(self, name: str, *, version: int | str | None = None, allow_drift: bool | None = None) -> Table:
         """A handle on the table *name*; with *version*, a number or tag, it is read-only.
+
+        Args:
+            name: The table's name.
+            version: Number or tag of the version to show; None is the latest.
+            allow_drift: As in `connect`, for this handle.
 
         Raises:
             TableNotFoundError: There is no such table.
             VersionNotFoundError: It has no such version.
         """
         check_table_name(name)
-        return self._table(Dataset.open(self._location, name, version=version))
+        return self._table(Dataset.open(self._location, name, version=version), allow_drift)
 
     def drop_table(self, name: str, ignore_missing: bool = False) -> None:
         """Delete the table *name* and its files.
@@ -173,7 +185,7 @@ class DBConnection:
 
     def _drop(self, name: str) -> None:
         self._location.drop(name)
-        TableFailures(self._location, name).forget()
+        self._records(name).forget()
 
     def drop_database(self) -> None:
         """Older spelling of `drop_all_tables`."""
@@ -196,7 +208,7 @@ class DBConnection:
         if self._location.exists(new_name):
             raise TableExistsError(new_name)
         self._location.rename(cur_name, new_name)
-        TableFailures(self._location, cur_name).rename(new_name)
+        self._records(cur_name).rename(new_name)
 
     def _open_as(self, name: str, declared: pa.Schema | None) -> Table:
         table = self.open_table(name)
@@ -211,12 +223,17 @@ class DBConnection:
             )
         return table
 
-    def _table(self, dataset: Dataset) -> Table:
+    def _records(self, name: str, allow_drift: bool | None = None) -> TableRecords:
+        allowed = self._allow_drift if allow_drift is None else allow_drift
+        return TableRecords(self._location, name, self._ledger, allow_drift=allowed)
+
+    def _table(self, dataset: Dataset, allow_drift: bool | None = None) -> Table:
         return Table(
             self._location,
             dataset,
             registry=self._registry,
-            ledger=self._ledger,
+            records=self._records(dataset.name, allow_drift),
+            query_vectors=self._query_vectors,
             read_consistency_interval=self.read_consistency_interval,
         )
 
@@ -230,6 +247,7 @@ def connect(
     read_consistency_interval: timedelta | None = None,
     storage_options: StorageOptions | None = None,
     ledger_bytes: int = DEFAULT_BYTES,
+    allow_drift: bool = False,
 ) -> DBConnection:
     """The database at *uri*; nothing is read or made until a table is.
 
@@ -242,6 +260,8 @@ def connect(
         storage_options: Settings of the object store, as Lance takes them (`aws_endpoint`, `region`, ...).
         ledger_bytes: Bound on what is kept of each embedding function's answers, so that nothing is paid for twice and
             a failed write goes on where it stopped; beyond it the oldest go. 0 keeps none.
+        allow_drift: Warn, in place of raising ModelDriftError, when a function is no longer the model that made a
+            table's vectors.
 
     Example:
         >>> import lancelike
@@ -252,6 +272,7 @@ def connect(
         Location(uri, storage_options),
         read_consistency_interval=read_consistency_interval,
         ledger_bytes=ledger_bytes,
+        allow_drift=allow_drift,
     )
 
 

@@ -25,6 +25,7 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── FunctionNotFoundError (KeyError)        no embedding function of that name: .name .available
     ├── FunctionExistsError (ValueError)        the name is taken: .name
     ├── VariableNotFoundError (ValueError)      `$var:NAME` with no value: .variable
+    ├── ModelDriftError (RuntimeError)          another model behind a function's name: .stored .current .cosine
     ├── BudgetExceeded (RuntimeError)           the next request would take too many tokens: .budget .spent .needed
     ├── SecretError (ValueError)                a secret written out where its variable's name belongs: .setting
     └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
@@ -259,6 +260,30 @@ class SecretError(LancelikeError, ValueError):
             f"Sensitive key '{setting}' cannot be set to a hardcoded value: it would be stored with the table. "
             f"Name a variable instead, {setting}='$var:NAME', and set it in the environment or with registry.set_var"
         )
+
+
+class ModelDriftError(LancelikeError, RuntimeError):
+    """A function no longer makes the vectors that it made for this table.
+
+    Attributes:
+        function: Its registered name.
+        column: The vector column.
+        stored: Fingerprint of the function that made the table's vectors.
+        current: Fingerprint of the one at hand; the same if only the model behind it changed.
+        cosine: Least cosine similarity between a canary's vector then and now.
+    """
+
+    def __init__(self, function: str, column: str, stored: str, current: str, cosine: float) -> None:
+        self.function, self.column, self.stored, self.current, self.cosine = function, column, stored, current, cosine
+        super().__init__(
+            f"{function} is not the model that made the vectors of {column!r}: for known texts, the cosine between its "
+            f"vectors and those of then is {cosine:.4f} (fingerprint then {stored}, now {current}); restore the model, "
+            f"move the table to the new one with reembed({column!r}, ...), or open with allow_drift=True"
+        )
+
+
+class ModelDriftWarning(UserWarning):
+    """What `ModelDriftError` says, where `allow_drift=True`."""
 
 
 class BudgetExceeded(LancelikeError, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -32,6 +32,8 @@ _SETTINGS = {
 }
 _OPTIONS = {"replace", "name", "train", "wait_timeout", "progress"}
 _LEGACY = _SETTINGS | {"metric", "index_type", "vector_column_name", "index_cache_size"}
+_POSITIONS = ("num_partitions", "num_sub_vectors", "vector_column_name", "replace", "accelerator", "index_cache_size")
+"""What stood after the metric in the older form."""
 
 
 def warn_deprecated(old: str, new: str) -> None:
@@ -39,15 +41,21 @@ def warn_deprecated(old: str, new: str) -> None:
     warnings.warn(f"{old} is deprecated; write {new}", DeprecationWarning, stacklevel=3)
 
 
-def index_arguments(column: str | None, config: Any, arguments: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+def index_arguments(
+    column: str | None, config: Any, more: Sequence[Any], arguments: Mapping[str, Any]
+) -> tuple[str, Any, dict[str, Any]]:
     """Column, config and options of a `create_index` call, in today's or the older form.
 
-    The older form is known by its keywords, or by a metric where the column stands today.
+    The older form is known by its keywords, by a metric where the column stands today, or by a number or further
+    arguments where the config stands.
 
     Raises:
-        TypeError: A keyword belongs to neither form, or both are mixed.
+        TypeError: An argument belongs to neither form, or both are mixed.
         ValueError: No index type, or no metric, of that name.
     """
+    if more or isinstance(config, int):
+        arguments = {**_by_name([config, *more]), **arguments}
+        config = None
     unknown = set(arguments) - _OPTIONS - _LEGACY
     if unknown:
         raise TypeError(f"create_index() got unexpected keywords {', '.join(sorted(unknown))}")
@@ -62,6 +70,12 @@ def index_arguments(column: str | None, config: Any, arguments: Mapping[str, Any
         column = None
     column = column or old.pop("vector_column_name", "vector")
     return column, _config(old), options
+
+
+def _by_name(positional: Sequence[Any]) -> dict[str, Any]:
+    if len(positional) > len(_POSITIONS):
+        raise TypeError("create_index() got too many arguments; write create_index(column, config=...)")
+    return dict(zip(_POSITIONS, positional, strict=False))
 
 
 def _config(old: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegis
 from lancelike.errors import QueryError, SchemaError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import ingest, update_rows
-from lancelike.ledger import Embedder, Ledger, TableFailures
+from lancelike.ledger import Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
@@ -22,6 +22,7 @@ from lancelike.query.predicates import value_to_sql
 from lancelike.schema.arrow import model_from_schema
 from lancelike.schema.bindings import drop_from_metadata, rename_in_metadata
 from lancelike.search.run import Searcher
+from lancelike.search.vectors import QueryVectors
 from lancelike.storage import (
     CleanupStats,
     CompactionStats,
@@ -64,12 +65,14 @@ class Table:
         dataset: Dataset,
         *,
         registry: EmbeddingFunctionRegistry | None = None,
-        ledger: Ledger | None = None,
+        records: TableRecords | None = None,
+        query_vectors: QueryVectors | None = None,
         read_consistency_interval: timedelta | None = None,
     ) -> None:
         self._location = location
         self._shown = dataset
-        self._ledger = ledger
+        self._query_vectors = query_vectors or QueryVectors()
+        self._records = records or TableRecords(location, dataset.name, Ledger(location))
         self._registry = registry or get_registry()
         self._read_consistency_interval = read_consistency_interval
         self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
@@ -110,10 +113,6 @@ class Table:
 
     def __repr__(self) -> str:
         return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.uri!r}))"
-
-    def _embedder(self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None) -> Embedder:
-        failures = TableFailures(self._location, self.name)
-        return Embedder(self._ledger, on_error=on_error, budget_tokens=budget_tokens, failures=failures)
 
     @property
     def _dataset(self) -> Dataset:
@@ -168,7 +167,7 @@ class Table:
         """
         if mode not in ("append", "overwrite"):
             raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
-        embedder = self._embedder(on_embedding_error, budget_tokens)
+        embedder = self._records.embedder(on_embedding_error, budget_tokens)
         reader = ingest(
             data,
             self.schema,
@@ -192,7 +191,7 @@ class Table:
             1
         """
         on = [on] if isinstance(on, str) else list(on)
-        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._embedder)
+        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._records.embedder)
 
     def update(
         self,
@@ -211,7 +210,7 @@ class Table:
         if (values is None) == (values_sql is None):
             raise ValueError("update takes exactly one of values= and values_sql=")
         new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
-        return update_rows(self._shown, self._bindings, new, where, embedder=self._embedder())
+        return update_rows(self._shown, self._bindings, new, where, embedder=self._records.embedder())
 
     def delete(self, where: str) -> DeleteResult:
         """Delete the rows that match the SQL filter *where*."""
@@ -274,14 +273,14 @@ class Table:
         Returns:
             A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
         """
-        searcher = Searcher(self._dataset, self._bindings)
+        searcher = Searcher(self._dataset, self._bindings, self._query_vectors, self._records.drift)
         if query is None and query_type == "auto":
             return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
         return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))
 
     # -- indices -------------------------------------------------------------------------------------------------
 
-    def create_index(self, column: str | None = None, config: Any = None, **arguments: Any) -> None:
+    def create_index(self, column: str | None = None, config: Any = None, *older: Any, **arguments: Any) -> None:
         """Build an index on *column*, so that searches or filters need not read every row.
 
         `create_index("vector", config=IvfPq(distance_type="cosine"))` is the form to write. LanceDB's older form,
@@ -290,6 +289,7 @@ class Table:
         Args:
             column: The column; nested ones by dotted path.
             config: One of the classes in `lancelike.index`. None takes IvfPq for a vector, BTree for a scalar.
+            *older: What LanceDB's older form has by position.
             **arguments: `replace=True` (build again what is there), `name=` (default `{column}_idx`), `train=True`,
                 `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict).
 
@@ -297,7 +297,7 @@ class Table:
             ColumnNotFoundError: There is no such column.
             IndexExistsError: `replace=False` and the index is there.
         """
-        column, config, options = index_arguments(column, config, arguments)
+        column, config, options = index_arguments(column, config, older, arguments)
         wait_timeout: timedelta | None = options.pop("wait_timeout", None)
         if config is None:
             config = indices.default_config(self._shown, column)

@@ -23,6 +23,7 @@ LAYERS = (
     ["storage"],
     ["ledger"],
     ["ingest", "search"],
+    ["lifecycle"],
     ["merge"],
     ["table"],
     ["database"],

@@ -89,7 +89,11 @@ def _embed_query(
     function: EmbeddingFunction, query: Any, cancelled: threading.Event, stats: CallStats | None
 ) -> NDArray[Any]:
     prompted = _prompted(function, [query], "query")[0]
-    return _request_queries(function, prompted, 1, cancelled, stats)[0]
+    try:
+        return _request_queries(function, prompted, 1, cancelled, stats)[0]
+    except EmbeddingError as error:
+        error.row = None  # there is one query, and it has no rows
+        raise
 
 
 def _embed_queries(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.embeddings.batching import Answer
-from lancelike.errors import BadEmbeddingError, EmbeddingError
+from lancelike.errors import BadDataError, BadEmbeddingError, EmbeddingError
 from lancelike.ingest.align import null_error
 from lancelike.ingest.batch import Batch, concat
 from lancelike.ingest.kinds import is_multivector, vector_of
@@ -50,13 +50,14 @@ def embed_batches(
     Raises:
         EmbeddingError: A function failed; `.row` is a row of the caller's data with the input concerned, `.column` its
             source column.
-        BadDataError: A vector is null at the end, in a column that takes no null.
+        BadDataError: A vector is null at the end, in a column that takes no null; or it is null and can't be made,
+            since a column that it would be made from is no longer in the table.
     """
     bindings = [binding for binding in bindings if binding.vector_column in schema.names]
     if not bindings:
         yield from batches
         return
-    for window in _windows(batches, bindings):
+    for window in _windows(_refuse_orphans(batches, schema, bindings), bindings):
         for binding in bindings:
             window = _fill(window, schema, binding, embed, drop_failed)
         _refuse_nulls(window, schema, bindings)
@@ -81,10 +82,13 @@ def embed_rows(
 
     Raises:
         EmbeddingError: A function failed; `.row` is None.
+        BadDataError: A column that a vector is made from is no longer in the table.
     """
     rows = Batch(batch, range(batch.num_rows))
     due = due_bindings(bindings, touched_columns)
     for binding in due:
+        if gone := _missing_sources(binding, batch.schema):
+            raise _orphaned(binding, gone, batch.schema)
         index = batch.schema.get_field_index(binding.vector_column)
         field = batch.schema.field(index)
         rows = rows.with_data(rows.data.set_column(index, field, pa.nulls(len(rows), field.type)))
@@ -103,6 +107,35 @@ def due_bindings(
     """The bindings whose vectors must follow when *touched_columns* change, unless they are set themselves."""
     touched = set(touched_columns)
     return [b for b in bindings if b.vector_column not in touched and not touched.isdisjoint(b.source_columns)]
+
+
+def _refuse_orphans(
+    batches: Iterable[Batch], schema: pa.Schema, bindings: Iterable[EmbeddingFunctionConfig]
+) -> Iterator[Batch]:
+    """*batches*, whose rows bring the vectors that can't be made."""
+    orphaned = [(binding, gone) for binding in bindings if (gone := _missing_sources(binding, schema))]
+    for batch in batches:
+        for binding, gone in orphaned:
+            vectors = batch.data.column(binding.vector_column)
+            if vectors.null_count:
+                raise _orphaned(binding, gone, schema, batch.row(int(np.argmax(_nulls(vectors)))))
+        yield batch
+
+
+def _missing_sources(binding: EmbeddingFunctionConfig, schema: pa.Schema) -> list[str]:
+    return [source for source in binding.source_columns if schema.get_field_index(source) < 0]
+
+
+def _orphaned(
+    binding: EmbeddingFunctionConfig, gone: Sequence[str], schema: pa.Schema, row: int | None = None
+) -> BadDataError:
+    return BadDataError(
+        f"there is no vector, and it can't be made: its source {', '.join(map(repr, gone))} is not in the table, "
+        f"which has {', '.join(schema.names)}",
+        row=row,
+        column=binding.vector_column,
+        hint="give the vector, or bring the source column back",
+    )
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from lancelike.errors import BadDataError
+from lancelike.errors import BadDataError, SchemaError
 from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.embed import embed_batches
 from lancelike.ingest.infer import infer_schema
-from lancelike.ingest.kinds import holds_vectors
+from lancelike.ingest.kinds import holds_vectors, vector_of
 from lancelike.ingest.progress import report_progress
 from lancelike.ingest.read import read_batches
 from lancelike.ingest.vectors import fit_vectors
@@ -96,7 +96,11 @@ def create_batches(
 
 
 def with_bindings(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> pa.Schema:
-    """*schema* with *bindings* in its metadata, and a float32 column for each vector column that it lacks."""
+    """*schema* with *bindings* in its metadata, and a float32 column for each vector column that it lacks.
+
+    Raises:
+        SchemaError: A column holds vectors of another length than its function makes.
+    """
     if not bindings:
         return schema
     for binding in bindings:
@@ -105,7 +109,18 @@ def with_bindings(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]
             schema = schema.append(_vector_field(binding))
         elif not holds_vectors(schema.field(index).type):
             schema = schema.set(index, _vector_field(binding))
+        else:
+            _check_ndims(schema.field(index), binding)
     return schema.with_metadata({**(schema.metadata or {}), **bindings_to_metadata(bindings)})
+
+
+def _check_ndims(field: pa.Field, binding: EmbeddingFunctionConfig) -> None:
+    declared, made = vector_of(field.type).list_size, binding.function.ndims()
+    if declared != made:
+        raise SchemaError(
+            f"column {field.name!r} is declared with vectors of length {declared}, and its function "
+            f"{binding.function.label} makes them of length {made}; declare it as {made} long"
+        )
 
 
 def _vector_field(binding: EmbeddingFunctionConfig) -> pa.Field:

@@ -39,6 +39,8 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
         stacked = _stack(values, as_vectors=as_vectors)
         if stacked is not None:
             return stacked
+    if as_vectors and not pa.types.is_uint8(leaves(field.type)[0]):
+        _refuse_bytes(values, name, field, first_row)
     wanted = field.with_type(_of_any_length(field.type)) if field is not None and as_vectors else field
     try:
         return _convert(values, wanted)
@@ -55,6 +57,19 @@ def _bad_value(value: object, name: str, field: pa.Field | None, row: int, error
     if isinstance(error, _UnknownKey):
         hint = str(error)
     return BadDataError(problem, row=row, column=name, value=value, hint=hint)
+
+
+def _refuse_bytes(values: Iterable[Any], name: str, field: pa.Field, first_row: int) -> None:
+    """See that no vector of floats is given as bytes, which Arrow would take for that many small numbers."""
+    for index, value in enumerate(values):
+        if isinstance(value, bytes | bytearray | memoryview):
+            raise BadDataError(
+                f"{shorten(value)} is not {field.type}",
+                row=first_row + index,
+                column=name,
+                value=value,
+                hint="give numbers; numpy.frombuffer reads them from bytes",
+            )
 
 
 def _stack(values: Sequence[Any], *, as_vectors: bool) -> pa.Array | None:

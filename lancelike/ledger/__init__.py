@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lancelike.ledger.drift import DriftGuard
 from lancelike.ledger.embedder import Embedder
 from lancelike.ledger.failures import TableFailures
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.ledger import DEFAULT_BYTES, Ledger
+from lancelike.ledger.records import TableRecords
 
-__all__ = ["DEFAULT_BYTES", "Embedder", "Ledger", "TableFailures", "fingerprint"]
+__all__ = ["DEFAULT_BYTES", "DriftGuard", "Embedder", "Ledger", "TableFailures", "TableRecords", "fingerprint"]

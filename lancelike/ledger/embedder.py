@@ -14,6 +14,7 @@ from lancelike.embeddings.batching import Answer
 from lancelike.embeddings.requests import embed_distinct
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BudgetExceeded, EmbeddingError
+from lancelike.ledger.drift import DriftGuard
 from lancelike.ledger.failures import FailedInput, TableFailures
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import KeyIndex, Keys, input_keys
@@ -46,6 +47,7 @@ class Embedder:
         on_error: What happens to an input that fails alone: `"raise"`, or an error in its place among the answers.
         budget_tokens: Most tokens to send; None for no bound.
         failures: Where inputs that fail are listed, for `embedding_errors`.
+        drift: Checks each function before its first use.
 
     Attributes:
         rows: Rows that the call has gone through; whoever goes through them counts.
@@ -58,10 +60,12 @@ class Embedder:
         on_error: OnEmbeddingError = "raise",
         budget_tokens: int | None = None,
         failures: TableFailures | None = None,
+        drift: DriftGuard | None = None,
     ) -> None:
         self.on_error = on_error
         self.rows = 0
         self._ledger, self._budget_tokens, self._failures = ledger, budget_tokens, failures
+        self._drift = drift
         self._asked: dict[str, _Asked] = {}
         self._calls = CallStats()
         self._texts = self._reused = self._embedded = self._failed = self._tokens = 0
@@ -104,7 +108,7 @@ class Embedder:
 
     def _answers(self, binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Answer]:
         function: EmbeddingFunction = binding.function.ready()
-        asked = self._of(function)
+        asked = self._of(function, binding)
         keys = input_keys(asked.fingerprint, "source", inputs)
         known = self._known(asked, keys)
         new = asked.seen.find(keys) < 0
@@ -115,10 +119,12 @@ class Embedder:
         asked.seen.add(keys, np.zeros(len(keys), np.int64))
         return [answer for answer in known if answer is not None]
 
-    def _of(self, function: EmbeddingFunction) -> _Asked:
+    def _of(self, function: EmbeddingFunction, binding: EmbeddingFunctionConfig) -> _Asked:
         mark = fingerprint(function)
         if mark not in self._asked:
             self._asked[mark] = _Asked(None if self._ledger is None else self._ledger.of(function), mark)
+        if self._drift is not None:
+            self._drift.check(function, binding.vector_column, self._asked[mark].ledger, writes=True)
         return self._asked[mark]
 
     def _known(self, asked: _Asked, keys: Keys) -> list[Answer | None]:

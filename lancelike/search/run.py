@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.embeddings.batching import embed_queries, embed_query
 from lancelike.errors import EmbeddingTimeoutError, QueryError, QueryTimeoutError
+from lancelike.ledger import DriftGuard
 from lancelike.query.plan import QUERY_INDEX, Scan, VectorColumn, is_batch, plan_scan
 from lancelike.query.query import Query
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.deadline import Deadline
 from lancelike.search.target import facts_of, target_column, with_metric
+from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
 
 ROW_ID = "_rowid"
@@ -49,11 +50,21 @@ class Searcher:
     Args:
         dataset: The table's data.
         bindings: Its embedding functions, for queries that have content in place of a vector.
+        vectors: Remembers what queries were embedded to.
+        drift: Checks each function before its first use.
     """
 
-    def __init__(self, dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig] = ()) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        bindings: Sequence[EmbeddingFunctionConfig] = (),
+        vectors: QueryVectors | None = None,
+        drift: DriftGuard | None = None,
+    ) -> None:
         self._dataset = dataset
         self._bindings = bindings
+        self._vectors = QueryVectors() if vectors is None else vectors
+        self._drift = drift
 
     def table(self, query: Query, timeout_s: float | None = None) -> pa.Table:
         """Every row that answers *query*; several queries make a first column `query_index`.
@@ -111,8 +122,25 @@ class Searcher:
         if query.content is None:
             return query
         column = self._column(query)
-        vector = _embed(self._function(column), query.content, column, deadline)
+        function = self._function(column)
+        if self._drift is not None:
+            self._drift.check(function.ready(), column.name, writes=False)
+        vector = self._embed(function, query.content, column, deadline)
         return replace(query, vector=vector, content=None, vector_column=column.name)
+
+    def _embed(self, function: Any, content: Any, column: VectorColumn, deadline: Deadline) -> NDArray[Any]:
+        try:
+            if not _is_several(content):
+                return self._vectors.of(function, content, deadline.remaining_s())
+            if column.multivector:
+                raise QueryError(
+                    f"column {column.name!r} holds several vectors a row; search it for one thing at a time"
+                )
+            return np.stack(self._vectors.of_several(function, list(content), deadline.remaining_s()))
+        except EmbeddingTimeoutError as error:
+            if deadline.timeout_s is None:
+                raise
+            raise QueryTimeoutError(deadline.timeout_s) from error
 
     def _with_ones(self, query: Query) -> Query:
         """*query* with ones for what its content would become: plans don't depend on the values."""
@@ -127,19 +155,6 @@ class Searcher:
             if binding.vector_column == column.name:
                 return binding.function
         raise QueryError(f"column {column.name!r} has no registered embedding function; search it with a vector")
-
-
-def _embed(function: Any, content: Any, column: VectorColumn, deadline: Deadline) -> NDArray[Any]:
-    try:
-        if not _is_several(content):
-            return embed_query(function, content, timeout_s=deadline.remaining_s())
-        if column.multivector:
-            raise QueryError(f"column {column.name!r} holds several vectors a row; search it for one thing at a time")
-        return np.stack(embed_queries(function, list(content), timeout_s=deadline.remaining_s()))
-    except EmbeddingTimeoutError as error:
-        if deadline.timeout_s is None:
-            raise
-        raise QueryTimeoutError(deadline.timeout_s) from error
 
 
 def _is_several(content: Any) -> bool:

@@ -26,7 +26,7 @@ from lancelike.errors import (
 from lancelike.query.plan import Scan
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
-from lancelike.storage.location import Location
+from lancelike.storage.location import Location, write_first_version
 from lancelike.storage.merging import MergeClauses, merge
 from lancelike.storage.pulling import Pull, Spool, callers_errors
 from lancelike.storage.rewriting import Rewrite, Transform
@@ -35,8 +35,9 @@ from lancelike.types import CreateMode, MergeResult
 T = TypeVar("T")
 
 _CONFLICT_RETRIES = 10
+_COMMIT_ATTEMPTS = 10
+_MERGE_ATTEMPTS = 1000
 _COMMIT_TIMEOUT_S = 30.0
-_MERGE_TIMEOUT_S = 30.0
 _SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
 
 
@@ -122,14 +123,13 @@ class Dataset:
         uri, pull = location.new_uri(name), Pull(reader)
         try:
             with callers_errors(pull), lance_errors(Subject(table=name, uri=location.table_uri(name))):
-                made = write_dataset(
-                    pull.reader,
+                made = write_first_version(
+                    location,
+                    name,
                     uri,
-                    mode="create",
+                    pull.reader,
                     data_storage_version=data_storage_version,
-                    enable_stable_row_ids=stable_row_ids,
-                    storage_options=location.storage_options,
-                    session=location.session,
+                    stable_row_ids=stable_row_ids,
                 )
             location.publish(name, made)
         except BaseException:
@@ -404,7 +404,9 @@ class Dataset:
 
         self._check_writable()
         with closing(Spool(reader)) as spool, self._table.merging:
-            counts = self.change(attempt, timeout_s=_MERGE_TIMEOUT_S if timeout_s is None else timeout_s)
+            counts = self.change(
+                attempt, attempts=_MERGE_ATTEMPTS, timeout_s=_COMMIT_TIMEOUT_S if timeout_s is None else timeout_s
+            )
         return MergeResult(
             version=self.version,
             num_updated_rows=counts["num_updated_rows"],
@@ -441,19 +443,26 @@ class Dataset:
         self.change(lambda latest: latest.update_schema_metadata(text, replace=True))
         return self.version
 
-    def change(self, operation: Callable[[LanceDataset], T], timeout_s: float = _COMMIT_TIMEOUT_S) -> T:
+    def change(
+        self,
+        operation: Callable[[LanceDataset], T],
+        *,
+        attempts: int = _COMMIT_ATTEMPTS,
+        timeout_s: float = _COMMIT_TIMEOUT_S,
+    ) -> T:
         """Run *operation*, which commits, on a copy of the latest version, and show what it made.
 
-        It is run again, on a newer version, when another writer's commit got in its way, for *timeout_s* at most.
+        It is run again, on a newer version, when another writer's commit got in its way: *attempts* times at most, and
+        never again after *timeout_s*.
         """
         deadline = time.monotonic() + timeout_s
-        for attempt in count():
+        for attempt in count(1):
             latest = self._latest()
             try:
                 with self.errors():
                     result = operation(latest)
             except CommitConflictError:
-                if time.monotonic() > deadline:
+                if attempt >= attempts or time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
             else:

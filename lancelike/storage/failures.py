@@ -122,7 +122,8 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         lambda match, message, subject: IndexExistsError(match["index"]),
     ),
     (
-        r"file size is too small|Invalid range|invalid magic|does not appear to be a Lance file"
+        r"file size is too small|does not have sufficient data|Invalid range|range end index \d+ out of range"
+        r"|invalid magic|does not appear to be a Lance file"
         r"|Not found: \S+/(data|_indices|_deletions)/|failed to fill whole buffer|failed to decode",
         _file_damaged,
     ),

@@ -15,9 +15,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import lance
+import pyarrow as pa
 from lance.file import LanceFileSession
+from lance.fragment import write_fragments
 
-from lancelike.errors import TableExistsError, TableNameError, TableNotFoundError
+from lancelike.errors import CorruptTableError, TableExistsError, TableNameError, TableNotFoundError
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import close_table
 from lancelike.types import StorageOptions
@@ -150,8 +152,12 @@ class Location:
             latest = copy.copy(self._in_memory[name])
             latest.checkout_latest()
             return latest
+        uri = self.table_uri(name)
         with self._errors(name):
-            return lance.dataset(self.table_uri(name), storage_options=self.storage_options, session=self.session)
+            loaded = lance.dataset(uri, storage_options=self.storage_options, session=self.session)
+        if not loaded.version:  # Lance takes a manifest of zeros for that of a table without columns
+            raise CorruptTableError(f"the manifest of table {name!r} is empty; restore it from a backup", uri)
+        return loaded
 
     def new_uri(self, name: str) -> str:
         """Where to write the first version of the table *name*: out of sight, where that can be."""
@@ -171,9 +177,7 @@ class Location:
         elif self.path:
             won = _publish_directory(Path(made.uri), self.path / f"{name}{_SUFFIX}")
         else:
-            won = made.version == 1
-            if not won:  # Lance took the other's table for one to be overwritten
-                made.checkout_version(made.version - 1).restore()
+            won = True  # the commit itself was refused otherwise
         if not won:
             raise TableExistsError(name)
 
@@ -215,6 +219,47 @@ class Location:
             for file in files:
                 self._files.download_file(file, local)
                 self._files.upload_file(local, f"{new}{_SUFFIX}{file.partition(_SUFFIX)[2]}")
+
+
+def write_first_version(
+    location: Location,
+    name: str,
+    uri: str,
+    rows: pa.RecordBatchReader,
+    *,
+    data_storage_version: str | None,
+    stable_row_ids: bool,
+) -> lance.LanceDataset:
+    """Write a table's first version at *uri*, which `Location.new_uri` gave.
+
+    In an object store the commit is refused when another writer's came first; Lance's own `write_dataset` would take
+    that one's table for an old version and overwrite it.
+
+    Raises:
+        TableExistsError: Someone else made a table of that name meanwhile.
+    """
+    options = {
+        "mode": "create",
+        "data_storage_version": data_storage_version,
+        "enable_stable_row_ids": stable_row_ids,
+        "storage_options": location.storage_options,
+        "session": location.session,
+    }
+    if location.path or location.is_memory:
+        return lance.write_dataset(rows, uri, **options)
+    creation = write_fragments(rows, uri, return_transaction=True, **options)
+    try:
+        return lance.LanceDataset.commit(
+            uri,
+            creation,
+            max_retries=0,
+            enable_stable_row_ids=stable_row_ids,
+            storage_options=location.storage_options,
+        )
+    except OSError as error:
+        if location.exists(name):
+            raise TableExistsError(name) from error
+        raise
 
 
 def _local_path(uri: str) -> Path | None:

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -45,10 +45,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer to one request in the place of vectors; with `drop`, the connection is closed without any."""
+    """An answer to one request in the place of vectors; with `drop`, the connection is closed without any.
+
+    Its body is the provider's for such a status, unless one is given.
+    """
 
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
     drop: bool = False
 
 
@@ -76,7 +80,7 @@ class Protocol:
         """What *request* says its texts are for."""
         return None
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         """Length of the vectors asked for, or None for the model's own."""
         return None
 
@@ -139,7 +143,8 @@ class WireServer:
         self.calls.append(request)
         if self.failures:
             failure = self.failures.popleft()
-            return None if failure.drop else self._refuse(failure.status, "not now", failure.headers)
+            reply = self._refuse(failure.status, "not now", failure.headers)
+            return None if failure.drop else replace(reply, body=failure.body or reply.body)
         if len(texts) > protocol.max_inputs:
             return self._refuse(400, f"{len(texts)} inputs are more than {protocol.max_inputs}")
         if any(len(text.split()) > protocol.max_words for text in texts):
@@ -159,6 +164,7 @@ class WireServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 10
+            wbufsize = -1  # one packet an answer, which else waits 40 ms for the client's acknowledgement
 
             def do_POST(self) -> None:
                 reply = server.answer(self._request())
@@ -198,4 +204,4 @@ class WireServer:
 def vector(text: str, ndims: int = NDIMS) -> NDArray[np.float32]:
     """The vector that a server answers for *text*."""
     digest = hashlib.shake_256(text.encode()).digest(ndims)
-    return (np.frombuffer(digest, np.uint8).astype(np.float32) - 127.5) / 128
+    return (np.frombuffer(digest, np.uint8) / 128 - 1).astype(np.float32)

@@ -22,7 +22,7 @@ class OpenAI(Protocol):
     def texts(self, request: Request) -> list[str] | None:
         return list(request.body["input"]) if path(request).endswith("/embeddings") else None
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("dimensions")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -49,13 +49,15 @@ class Clarifai(OpenAI):
 
 
 class Cohere(Protocol):
+    refused_key_status = 498
+
     def texts(self, request: Request) -> list[str] | None:
         return list(request.body["texts"]) if path(request) == "/v2/embed" else None
 
     def role(self, request: Request) -> Any:
         return request.body["input_type"]
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("output_dimension")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -69,7 +71,7 @@ class Cohere(Protocol):
 
 class Gemini(Protocol):
     max_inputs = 100
-    refused_key_status = 403
+    refused_key_status = 400
 
     def key(self, request: Request) -> str | None:
         return request.headers.get("x-goog-api-key") or super().key(request)
@@ -96,7 +98,7 @@ class Gemini(Protocol):
         config = self._config(request)
         return config.get("taskType", config.get("task_type"))
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         config = self._config(request)
         return config.get("outputDimensionality") or config.get("output_dimensionality")
 
@@ -108,9 +110,11 @@ class Gemini(Protocol):
         return {"embeddings": [{"values": vector} for vector in vectors]}
 
     def error(self, status: int, message: str) -> Any:
-        details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.02s"}]
         found = {"code": status, "message": message, "status": "RESOURCE_EXHAUSTED" if status == 429 else "X"}
-        return {"error": {**found, "details": details} if status == 429 else found}
+        wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.02s"}
+        key = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+        details = [wait] if status == 429 else [key] if "api key" in message else []
+        return {"error": {**found, "details": details}}
 
 
 class Bedrock(Protocol):
@@ -141,7 +145,7 @@ class Bedrock(Protocol):
         body = request.body
         return body.get("input_type") or body.get("singleEmbeddingParams", {}).get("embeddingPurpose")
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         body = request.body
         asked = body.get("dimensions") or body.get("output_dimension")
         return asked or body.get("singleEmbeddingParams", {}).get("embeddingDimension")
@@ -184,7 +188,7 @@ class Voyage(OpenAI):
     def role(self, request: Request) -> Any:
         return request.body["input_type"]
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("output_dimension")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -213,7 +217,7 @@ class Jina(OpenAI):
 class Mistral(OpenAI):
     max_inputs = 256
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("output_dimension")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -230,7 +234,7 @@ class Ollama(Protocol):
     def texts(self, request: Request) -> list[str] | None:
         return list(request.body["input"]) if path(request) == "/api/embed" else None
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("dimensions")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -250,7 +254,7 @@ class TEI(Protocol):
     def role(self, request: Request) -> Any:
         return request.body.get("prompt_name")
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("dimensions")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
@@ -280,6 +284,13 @@ class HuggingFace(Protocol):
 
     def error(self, status: int, message: str) -> Any:
         return {"error": message}
+
+    def other(self, request: Request) -> Reply:
+        """The hub: what it says of a model and of who runs it."""
+        model = path(request).removeprefix("/api/models/")
+        runs = {"hf-inference": {"status": "live", "providerId": model, "task": "feature-extraction"}}
+        facts = {"_id": "1", "id": model, "modelId": model, "pipeline_tag": "feature-extraction", "tags": []}
+        return Reply({**facts, "inferenceProviderMapping": runs})
 
 
 class HuggingFaceTokens(HuggingFace):
@@ -321,7 +332,7 @@ class Nomic(Protocol):
     def role(self, request: Request) -> Any:
         return request.body["task_type"]
 
-    def ndims(self, request: Request) -> int | None:
+    def ndims(self, request: Request) -> Any:
         return request.body.get("dimensionality")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from lancelike.embeddings import EmbeddingFunctionConfig, get_registry
 from lancelike.errors import BadDataError, BadEmbeddingError, EmbeddingError, EmbeddingFunctionUnavailable
-from lancelike.ingest import Batch, embed_batches, embed_rows, ingest
+from lancelike.ingest import Batch, EmbedInputs, align, embed_batches, embed_rows, fit_vectors, ingest, read_batches
 from lancelike.ingest.embed import WINDOW_ROWS
+from lancelike.ledger import Embedder
 from tests.ingest.conftest import NDIMS, Counted, Untouchable, vector_of_text
 
 VECTOR = pa.list_(pa.float32(), NDIMS)
@@ -28,6 +29,16 @@ def embedded(data: Any, function: Any, schema: pa.Schema = SCHEMA, **kwargs: Any
     table = ingest(data, schema, [binding_of(function)], **kwargs).read_all()
     table.validate(full=True)
     return list(table.to_pylist())
+
+
+def filled(
+    data: Any, embed: EmbedInputs, schema: pa.Schema = SCHEMA, *, drop_failed: bool = False
+) -> list[dict[str, Any]]:
+    """Rows of *data* with *embed* in the place of a function."""
+    bindings = [binding_of(Untouchable())]
+    batches = fit_vectors(align(read_batches(data, schema).batches, schema, bindings), schema, bindings)
+    done = embed_batches(batches, schema, bindings, embed, drop_failed=drop_failed)
+    return [row for batch in done for row in batch.data.to_pylist()]
 
 
 def test_vectors_come_from_their_sources(function: Counted) -> None:
@@ -179,27 +190,36 @@ def test_multivectors_are_filled_too() -> None:
     schema = pa.schema([("text", pa.string()), ("vector", pa.list_(VECTOR))])
 
     def embed(_: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Any]:
-        return [None if text == "-" else np.full((len(text), NDIMS), len(text), np.float32) for text in inputs]
+        return [
+            EmbeddingError("no") if text == "-" else np.full((len(text), NDIMS), len(text), np.float32)
+            for text in inputs
+        ]
 
     data = [{"text": "ab"}, {"text": "-"}, {"text": None}, {"text": "c", "vector": [GIVEN]}]
-    rows = ingest(data, schema, [binding_of(Untouchable())], embed=embed).read_all().to_pylist()
+    rows = filled(data, embed, schema)
     assert [row["vector"] for row in rows] == [[[2.0] * 4] * 2, None, None, [GIVEN]]
 
 
-def test_whatever_answers_for_the_function_sees_each_input_once_and_may_answer_none() -> None:
+@pytest.mark.parametrize("drop_failed", [False, True])
+def test_an_error_among_the_answers_is_a_null_vector_or_no_row(drop_failed: bool) -> None:
     asked: list[list[Any]] = []
 
     def embed(binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Any]:
         asked.append(list(inputs))
-        return [None if text == "lost" else np.array(vector_of_text(text), np.float32) for text in inputs]
+        return [
+            EmbeddingError("lost") if text == "lost" else np.array(vector_of_text(text), np.float32) for text in inputs
+        ]
 
-    rows = embedded([{"text": text} for text in ("a", "lost", "a")], Untouchable(), embed=embed)
-    assert asked == [["a", "lost"]]
-    assert [row["vector"] is None for row in rows] == [False, True, False]
+    texts = ("a", "lost", "a", "lost", None, "b")
+    rows = filled([{"text": text} for text in texts], embed, drop_failed=drop_failed)
+    assert asked == [["a", "lost", "b"]]
+    kept = [text for text in texts if not (drop_failed and text == "lost")]
+    assert [row["text"] for row in rows] == kept
+    made = [None if text in (None, "lost") else vector_of_text(text) for text in kept]
+    assert [row["vector"] for row in rows] == made
 
 
 def test_sources_that_are_not_text() -> None:
-    function = get_registry().get("hash").create(dim=NDIMS)
     asked: list[list[Any]] = []
 
     def embed(binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Any]:
@@ -208,8 +228,7 @@ def test_sources_that_are_not_text() -> None:
 
     for values in ([b"x", b"y", b"x"], [1, 1.0, 2], [["a"], ["b"], ["a"]]):
         data = pa.table({"text": pa.array(values)})
-        schema = pa.schema([("text", data.schema.field(0).type), ("vector", VECTOR)])
-        ingest(data, schema, [binding_of(function)], embed=embed).read_all()
+        filled(data, embed, pa.schema([("text", data.schema.field(0).type), ("vector", VECTOR)]))
     assert asked == [[b"x", b"y"], [1.0, 2.0], [["a"], ["b"]]]
 
 
@@ -219,16 +238,16 @@ class TestEmbedRows:
         return pa.RecordBatch.from_arrays([pa.array([1, 2]), pa.array(["a", None]), vectors], schema=SCHEMA)
 
     def test_vectors_follow_their_touched_source(self, binding: EmbeddingFunctionConfig) -> None:
-        assert embed_rows(self.batch(), [binding], ["text"]).column("vector").to_pylist() == [vector_of_text("a"), None]
+        assert embed_rows(self.batch(), [binding], ["text"], Embedder()).column("vector").to_pylist() == [vector_of_text("a"), None]
 
     def test_other_vectors_stay(self) -> None:
         for touched in (["id"], ["text", "vector"], []):
-            assert embed_rows(self.batch(), [binding_of(Untouchable())], touched).equals(self.batch())
+            assert embed_rows(self.batch(), [binding_of(Untouchable())], touched, Embedder()).equals(self.batch())
 
     def test_errors_name_no_row_since_no_rows_were_given(self) -> None:
         data = self.batch().set_column(1, "text", pa.array(["a", "boom"]))
         with pytest.raises(EmbeddingError) as error:
-            embed_rows(data, [binding_of(Counted())], ["text"])
+            embed_rows(data, [binding_of(Counted())], ["text"], Embedder())
         assert (error.value.row, error.value.column) == (None, "text")
 
 
@@ -254,7 +273,7 @@ def test_how_rows_are_batched_changes_nothing(rows: list[tuple[str | None, bool]
             start += len(part)
 
     function = Counted(batch_size=7)
-    done = list(embed_batches(batches(), SCHEMA, [binding_of(function)]))
+    done = list(embed_batches(batches(), SCHEMA, [binding_of(function)], Embedder()))
     got = [row for batch in done for row in batch.data.to_pylist()]
     assert [row["id"] for row in got] == list(range(len(rows)))
     assert [int(row) for batch in done for row in batch.rows] == list(range(len(rows)))

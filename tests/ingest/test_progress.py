@@ -29,6 +29,9 @@ def test_a_callable_is_told_counts_and_the_end() -> None:
         "active_tasks",
         "total_tasks",
         "done",
+        "embedded",
+        "reused",
+        "failed",
     }
     assert told[-1]["output_bytes"] == 48
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import lance
+import pyarrow as pa
 import pytest
 
 from lancelike.errors import CommitConflictError, TableExistsError
@@ -85,6 +87,17 @@ def test_one_of_several_creators_wins(any_location: Location) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(create, range(4))) == ["exists", "exists", "exists", "made"]
     assert Dataset.open(any_location, "a").count_rows() == 5
+
+
+def test_a_table_made_while_another_is_under_way_stays(any_location: Location) -> None:
+    def overtaken() -> Iterator[pa.RecordBatch]:
+        yield from rows(3).to_batches()
+        Dataset.create(any_location, "a", rows(5))
+
+    with pytest.raises(TableExistsError):
+        Dataset.create(any_location, "a", pa.RecordBatchReader.from_batches(rows(1).schema, overtaken()))
+    assert ids(Dataset.open(any_location, "a")) == list(range(5))
+    assert any_location.list_tables() == ["a"]
 
 
 @pytest.mark.parametrize("already_there", [0, 50])

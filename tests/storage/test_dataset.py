@@ -55,13 +55,15 @@ def test_create_keeps_schema_and_metadata(any_location: Location) -> None:
     assert dataset.schema.metadata == schema.metadata
 
 
-def test_rows_keep_their_ids_by_default(location: Location) -> None:
-    assert Dataset.create(location, "a", rows(3)).lance.has_stable_row_ids
-    assert not Dataset.create(location, "b", rows(3), stable_row_ids=False).lance.has_stable_row_ids
+def test_rows_keep_their_ids_by_default(any_location: Location) -> None:
+    assert Dataset.create(any_location, "a", rows(3)).lance.has_stable_row_ids
+    assert not Dataset.create(any_location, "b", rows(3), stable_row_ids=False).lance.has_stable_row_ids
 
 
-def test_the_file_format_can_be_chosen(location: Location) -> None:
-    assert Dataset.create(location, "a", rows(3), data_storage_version="2.1").lance.data_storage_version == "2.1"
+def test_the_file_format_can_be_chosen(any_location: Location) -> None:
+    dataset = Dataset.create(any_location, "a", rows(3), data_storage_version="2.1")
+    assert dataset.lance.data_storage_version == "2.1"
+    assert dataset.append(rows(3)) == 2
 
 
 def test_creating_over_a_table_is_an_error_and_changes_nothing(any_location: Location) -> None:

@@ -64,9 +64,10 @@ def test_tags_that_cannot_be(dataset: Dataset) -> None:
         tags.create("first", 1)
     with pytest.raises(QueryError, match="alphanumeric"):
         tags.create("a b", 1)
-    for use in (lambda: tags.create("new", 99), lambda: tags.update("first", 99)):
-        with pytest.raises(VersionNotFoundError, match="99"):
-            use()
+    with pytest.raises(VersionNotFoundError, match="99"):
+        tags.create("new", 99)
+    with pytest.raises(VersionNotFoundError, match="99"):
+        tags.update("first", 99)
     for lost in (lambda: tags.get_version("none"), lambda: tags.update("none", 1), lambda: tags.delete("none")):
         with pytest.raises(VersionNotFoundError, match="no tag 'none'"):
             lost()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lancelike._optional import require
 from lancelike.embeddings.local.folder import ModelFolder, Pooling
+from lancelike.embeddings.local.texts import valid_text
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
@@ -63,8 +64,8 @@ class TextEncoder:
         return [len(encoding) for encoding in self._counter.encode_batch_fast(self._cleaned(texts))]
 
     def _cleaned(self, texts: Sequence[str]) -> list[str]:
-        """*texts* without lone surrogates, which no tokenizer takes, in the case that the model is for."""
-        valid = [text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        """*texts* as the tokenizer takes them, in the case that the model is for."""
+        valid = [valid_text(text) for text in texts]
         return [text.lower() for text in valid] if self.folder.lowercase else valid
 
     def _pass(self, tokens: list[Tokens], pooling: Pooling) -> Vectors:
@@ -148,7 +149,7 @@ def _padded(tokens: list[Tokens]) -> tuple[NDArray[np.int64], Mask]:
 
 def _unit(vectors: Vectors) -> Vectors:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = vectors / np.where(norms > 0, norms, 1)
+    unit: Vectors = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
     return unit
 
 
@@ -157,7 +158,7 @@ def _mean(hidden: Vectors, mask: Mask) -> Vectors:
 
 
 def _mean_sqrt_len(hidden: Vectors, mask: Mask) -> Vectors:
-    pooled: Vectors = _sum(hidden, mask) / np.sqrt(_lengths(mask))
+    pooled: Vectors = (_sum(hidden, mask) / np.sqrt(_lengths(mask))).astype(np.float32, copy=False)
     return pooled
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, without_none
+from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, made_once, without_none
+from lancelike.errors import VariableNotFoundError
 
 COHERE_TEXTS = 96
 """Most texts in one call of Cohere's models; the others take one."""
@@ -122,7 +122,7 @@ class BedRockText(RemoteTextFunction):
         )
         return json.loads(reply["body"].read())
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         config = self._require("botocore.config")
         settings = config.Config(
@@ -136,6 +136,8 @@ class BedRockText(RemoteTextFunction):
     def _session(self) -> Any:
         boto3 = self._require("boto3")
         session = boto3.Session(profile_name=self.profile_name, region_name=self.region)
+        if session.get_credentials() is None and not self._variable("AWS_BEARER_TOKEN_BEDROCK"):
+            raise VariableNotFoundError("AWS_ACCESS_KEY_ID")
         if self.assumed_role is None:
             return session
         taken_on = self._require("botocore.session").get_session()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once, without_none
+from lancelike.embeddings.retrying import Verdict, status_of
 
 
 class CohereEmbeddingFunction(KeyedTextFunction):
@@ -52,6 +52,10 @@ class CohereEmbeddingFunction(KeyedTextFunction):
         """Length of the vectors: `output_dimension`, else that of the model, which is asked once if unknown."""
         return self.output_dimension or super().ndims()
 
+    def classify_error(self, error: Exception) -> Verdict:
+        """`"give up"` also for 498, Cohere's status for a token that is no good."""
+        return "give up" if status_of(error) == 498 else super().classify_error(error)
+
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         reply = self._client.embed(
             model=self.name,
@@ -65,7 +69,7 @@ class CohereEmbeddingFunction(KeyedTextFunction):
         vectors: Embeddings = reply.embeddings.float_
         return vectors
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         cohere = self._require("cohere")
         return cohere.ClientV2(api_key=self._key(), base_url=self.base_url, timeout=self.timeout_s)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, made_once, without_none
 from lancelike.embeddings.retrying import Verdict
 
 
@@ -74,7 +73,7 @@ class ElasticsearchEmbeddings(KeyedTextFunction):
     def _server_timeout(self) -> str:
         return f"{round(self.timeout_s * 1000)}ms"
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         place = {"cloud_id": self.cloud_id} if self.cloud_id else {"hosts": self.base_url or self.hosts}
         login = {"basic_auth": (self.username, self.password)} if self.username else {"api_key": self._key()}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model
-from lancelike.embeddings.retrying import retry_after_s
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
+from lancelike.embeddings.retrying import Verdict, retry_after_s
 from lancelike.types import Vectors
 
 QUERY_FORM = "task: {task} | query: {text}"
@@ -78,6 +77,10 @@ class GeminiText(KeyedTextFunction):
         """Length of the vectors: `dim`, else 768 for Gemini's models, else that of the model."""
         return self._sent_dim() or super().ndims()
 
+    def classify_error(self, error: Exception) -> Verdict:
+        """`"give up"` also for the 400 with which Google refuses a key."""
+        return "give up" if "API_KEY_INVALID" in str(error) else super().classify_error(error)
+
     def _known_ndims(self) -> int | None:
         model = self.models.get(self._model)
         return None if model is None else model.ndims
@@ -124,7 +127,7 @@ class GeminiText(KeyedTextFunction):
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return vectors
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         genai = self._require("google.genai")
         options: dict[str, Any] = {"timeout": round(self.timeout_s * 1000)}  # milliseconds

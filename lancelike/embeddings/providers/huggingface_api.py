@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once, without_none
 
 
 class HuggingFaceAPIEmbeddings(KeyedTextFunction):
@@ -61,9 +60,10 @@ class HuggingFaceAPIEmbeddings(KeyedTextFunction):
         vectors = np.asarray(self._client.feature_extraction(texts, **settings))
         return vectors.mean(axis=1) if vectors.ndim == 3 else vectors
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
-        client = self._require("huggingface_hub").InferenceClient
+        hub = self._require("huggingface_hub")
         if self.base_url:
-            return client(model=self.base_url, token=self._key(optional=True) or False, timeout=self.timeout_s)
-        return client(model=self.name, provider=self.provider, token=self._key(), timeout=self.timeout_s)
+            return hub.InferenceClient(model=self.base_url, token=self._key(optional=True), timeout=self.timeout_s)
+        token = self._key(optional=True) or hub.get_token() or self._key()
+        return hub.InferenceClient(model=self.name, provider=self.provider, token=token, timeout=self.timeout_s)

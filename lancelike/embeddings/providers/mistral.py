@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, in_order, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, in_order, made_once, without_none
 
 
 class MistralEmbeddings(KeyedTextFunction):
@@ -41,7 +40,7 @@ class MistralEmbeddings(KeyedTextFunction):
         shape = without_none({"output_dimension": self.dim})
         return in_order(self._client.embeddings.create(model=self.name, inputs=texts, **shape).data)
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         mistral = self._require("mistralai.client")
         return mistral.Mistral(

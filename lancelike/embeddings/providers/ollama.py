@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import RemoteTextFunction
+from lancelike.embeddings.providers.remote import RemoteTextFunction, made_once
 
 
 class OllamaEmbeddings(RemoteTextFunction):
@@ -58,7 +57,7 @@ class OllamaEmbeddings(RemoteTextFunction):
         vectors: Embeddings = reply.embeddings
         return vectors
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         settings = {"timeout": self.timeout_s, **(self.ollama_client_kwargs or {})}
         return self._require("ollama").Client(host=self.base_url or self.host, **settings)

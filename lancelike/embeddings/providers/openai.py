@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, in_order, without_none
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, in_order, made_once, without_none
 from lancelike.embeddings.retrying import Verdict
 from lancelike.errors import VariableNotFoundError
 
@@ -74,7 +73,7 @@ class OpenAIEmbeddings(KeyedTextFunction):
         """Ada's vectors have one length, and its API refuses to be told."""
         return None if self.name == "text-embedding-ada-002" else self.dim
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         settings = without_none(
             {

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from lancelike._optional import require
 from lancelike.embeddings.base import Embeddings, Role, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
+from lancelike.embeddings.retrying import Verdict
 from lancelike.embeddings.variables import process_variables
 from lancelike.errors import BadEmbeddingError, VariableNotFoundError
+
+T = TypeVar("T")
+
+_making = threading.RLock()
+
+
+class made_once(cached_property[T]):  # noqa: N801 - used as cached_property is
+    """A cached property that two threads don't make at the same time, for clients that take long to make."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        with _making:
+            return super().__get__(instance, owner)
 
 
 class Model(NamedTuple):
@@ -33,7 +47,7 @@ class RemoteTextFunction(TextEmbeddingFunction):
         timeout_s: Seconds that one try of a request may take.
     """
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, ignored_types=(made_once,))
 
     max_concurrency: int = Field(4, ge=1)
     name: str
@@ -89,19 +103,28 @@ class RemoteTextFunction(TextEmbeddingFunction):
 
     def compute_source_embeddings(self, texts: Any, /) -> Embeddings:
         """Embed *texts*, which are to be stored, with `source_prompt` before each."""
-        return self._embed(self.prompted(self.sanitize_input(texts), "source"), "source")
+        return self._embed_prompted(texts, "source")
 
     def compute_query_embeddings(self, query: Any, /) -> Embeddings:
         """Embed *query*, a text or a list of them, with `query_prompt` before each."""
-        return self._embed(self.prompted(self.sanitize_input(query), "query"), "query")
+        return self._embed_prompted(query, "query")
 
     def generate_embeddings(self, texts: Sequence[str], /) -> Embeddings:
         """Embed *texts* as they are to be stored, one vector each, in their order."""
         return self._embed(list(texts), "source")
 
+    def _embed_prompted(self, texts: Any, role: Role) -> Embeddings:
+        given = self.sanitize_input(texts)
+        return self._embed(self.prompted(given, role) if self.applies_prompts else given, role)
+
     @abstractmethod
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         """One request: a vector for each of *texts*, in their order."""
+
+    def classify_error(self, error: Exception) -> Verdict:
+        """What *error* calls for: while there is no client yet, no input is at fault."""
+        verdict = super().classify_error(error)
+        return "give up" if verdict == "bisect" and "_client" not in self.__dict__ else verdict
 
     def redact(self, text: str) -> str:
         """*text* with the function's secrets replaced by `***`, a key that comes from a variable among them."""
@@ -170,7 +193,7 @@ class HTTPTextFunction(KeyedTextFunction):
         key = self._key()
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    @cached_property
+    @made_once
     def _client(self) -> JSONClient:
         return JSONClient(self._require("requests"), self.base_url, self._headers(), self.timeout_s)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import KeyedTextFunction, Model
+from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
 
 
 class VoyageAIEmbeddingFunction(KeyedTextFunction):
@@ -73,7 +72,7 @@ class VoyageAIEmbeddingFunction(KeyedTextFunction):
         vectors: Embeddings = reply.embeddings
         return vectors
 
-    @cached_property
+    @made_once
     def _client(self) -> Any:
         voyageai = self._require("voyageai")
         return voyageai.Client(api_key=self._key(), max_retries=0, timeout=self.timeout_s, base_url=self.base_url)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.providers.remote import HTTPTextFunction, JSONClient, Model
+from lancelike.embeddings.retrying import Verdict
 from lancelike.errors import VariableNotFoundError
 
 API_VERSION = "2024-05-31"
@@ -60,6 +61,12 @@ class WatsonxEmbeddings(HTTPTextFunction):
             raise ValueError("give project_id or space_id, not both")
         self.base_url = self.base_url or self.url or "https://us-south.ml.cloud.ibm.com"
         return self
+
+    def classify_error(self, error: Exception) -> Verdict:
+        """`"give up"` also for the 400 with which a key is refused a token."""
+        asked = str(getattr(getattr(error, "response", None), "url", ""))
+        verdict = super().classify_error(error)
+        return "give up" if verdict == "bisect" and asked.startswith(self.iam_url) else verdict
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **self._scope()}

@@ -36,3 +36,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_roberta(tmp_path_factory.mktemp("tiny") / "roberta")
+
+
+@pytest.fixture(scope="session")
+def static_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    return tiny.write_static(tmp_path_factory.mktemp("tiny") / "static", minilm)
+
+
+@pytest.fixture(scope="session")
+def tiny_instructor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_instructor(tmp_path_factory.mktemp("tiny") / "instructor")

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -83,3 +84,47 @@ def add_modules(folder: Path, pooling: dict[str, Any], *, normalize: bool) -> No
     (folder / "2_Normalize").mkdir(exist_ok=True)
     config = {"word_embedding_dimension": 32, "embedding_dimension": 32, **pooling}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+
+
+def write_static(folder: Path, minilm: Path, dim: int = 64) -> Path:
+    """A static model with meaning: the token vectors of *minilm*, projected on their *dim* principal axes."""
+    from model2vec import StaticModel
+    from safetensors.numpy import load_file
+
+    tokens = load_file(minilm / "model.safetensors")["embeddings.word_embeddings.weight"]
+    centred = tokens - tokens.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    vectors = np.ascontiguousarray(centred @ axes[:, ::-1][:, :dim])
+    tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
+    StaticModel(vectors, tokenizer, config={"normalize": True}, normalize=True).save_pretrained(folder)
+    return folder
+
+
+def write_instructor(folder: Path) -> Path:
+    """The files of an hkunlp/instructor-* model: a T5 encoder, the mean, a dense layer without bias, unit length."""
+    torch.manual_seed(2)
+    size = write_tokenizer(folder, pad="<pad>", start="<s>", end="</s>", unknown="<unk>")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = transformers.T5Config(
+        vocab_size=size, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, pad_token_id=1
+    )
+    transformers.T5EncoderModel(config).eval().save_pretrained(folder)
+    add_modules(folder, {"pooling_mode_mean_tokens": True}, normalize=False)
+    modules = json.loads((folder / "modules.json").read_text())
+    for kind, path in (("Dense", "2_Dense"), ("Normalize", "3_Normalize")):
+        place = {"idx": len(modules), "name": str(len(modules)), "path": path}
+        modules.append({**place, "type": f"sentence_transformers.models.{kind}"})
+        (folder / path).mkdir()
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 512, "do_lower_case": False}))
+    dense = {
+        "in_features": 32,
+        "out_features": 24,
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
+    torch.save({"linear.weight": torch.randn(24, 32) * 0.2}, folder / "2_Dense" / "pytorch_model.bin")
+    return folder

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ABOUT_PROVIDERS = re.compile(r"_API_KEY|_TOKEN$|^(AWS|AZURE|OPENAI|CO|GOOGLE|GEMINI|VOYAGE|OLLAMA|HF|WATSONX)_")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _connections_are_closed_here() -> Iterator[None]:
+    """Collect what the module leaves, so that no warning of an open connection comes up in another."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

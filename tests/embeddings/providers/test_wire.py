@@ -19,6 +19,9 @@ from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable, Retry
 from tests.embeddings import wire_protocols as wire
 from tests.embeddings.wire import KEY, NDIMS, Failure, Protocol, WireServer, vector
 
+# The packages leave it to the collector to close their connections.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 RETRY_AFTER = Failure(429, {"retry-after": "0.03"})
 
 
@@ -144,8 +147,12 @@ CASES = [
     Case("gradient", wire.Gradient, "GRADIENT_ACCESS_TOKEN", "requests", {"workspace_id": "w1"}, path="/api"),
     Case("llmrails", wire.LLMRails, "LLM_RAILS_API_KEY", "requests", path="/v1"),
 ]
-KEY_OPTIONAL = {"ollama", "tei", "huggingface-api", "openai", "bedrock-text"}
-"""Functions that work without a key on an address of one's own, or that leave credentials to the SDK."""
+KEYED = [case for case in CASES if case.variable]
+KEY_OPTIONAL = {"tei", "huggingface-api", "openai"}
+"""Functions that work without a key on an address of one's own."""
+KEY_NEEDED = [case for case in KEYED if case.name not in KEY_OPTIONAL or "use_azure" in case.settings]
+ASKED = [case for case in CASES if case.name != "gemini-text" and str(case) != "bedrock-nova"]
+"""Cases without the gemini models and Nova, which are told how long their vectors are to be."""
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -258,24 +265,20 @@ def test_a_long_text_is_refused_once_and_placed(case: Case, server: WireServer) 
     assert sum(batch == ["word " * 60] for batch in server.texts) == 1
 
 
-def test_a_refused_key_is_not_tried_again_and_not_shown(
-    server: WireServer, function: EmbeddingFunction, case: Case
-) -> None:
-    if case.variable is None:
-        pytest.skip("asks for no key")
+@pytest.mark.parametrize("case", KEYED, ids=str, indirect=True)
+def test_a_refused_key_is_not_tried_again_and_not_shown(case: Case, server: WireServer) -> None:
     server.key = "another"
     with pytest.raises(EmbeddingError) as caught:
-        embed_sources(function, ["a"])
+        embed_sources(case.make(server, max_concurrency=1), ["a", "b", "c"])
     assert KEY not in str(caught.value)
     assert "key" in str(caught.value)
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("case", KEY_NEEDED, ids=str, indirect=True)
 def test_a_missing_key_is_named_before_any_request(
     case: Case, server: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if case.name in KEY_OPTIONAL and not case.settings.get("use_azure"):
-        pytest.skip("asks for no key")
     assert case.variable is not None
     monkeypatch.delenv(case.variable)
     with pytest.raises(EmbeddingFunctionUnavailable, match=case.variable):
@@ -294,9 +297,8 @@ def test_a_missing_package_is_named_with_its_extra(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("case", ASKED, ids=str, indirect=True)
 def test_an_unknown_model_is_asked_once_for_its_length(case: Case, server: WireServer) -> None:
-    if case.name == "gemini-text" or "nova" in str(case):
-        pytest.skip("has a length by default")
     function = case.make(server, ndims=None)
     assert [function.ndims(), function.ndims()] == [NDIMS, NDIMS]
     assert len(server.calls) == 1

@@ -1,0 +1,105 @@
+"""Any text model of the transformers package, its token vectors averaged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lancelike._optional import require
+from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.embeddings.description import FunctionDescription
+from lancelike.embeddings.local.folder import LONGEST_TOKENS, position_offset
+from lancelike.embeddings.local.texts import passes_by_length, valid_text
+from lancelike.embeddings.providers.sentence_transformers import FORWARD_BATCH_SIZE
+from lancelike.errors import EmbeddingFunctionUnavailable
+from lancelike.types import Vectors
+
+_loading = threading.Lock()
+
+
+class LoadedTransformer(NamedTuple):
+    """A model and its tokenizer in memory, and the lock to hold while they are used."""
+
+    tokenizer: Any
+    model: Any
+    max_length: int
+    lock: threading.Lock
+
+
+class TransformersEmbeddingFunction(TextEmbeddingFunction):
+    """A model that `transformers.AutoModel` loads, once per process: the mean of its last hidden state.
+
+    Attributes:
+        name: A local folder, or a model's name on the Hugging Face hub.
+        device: Where it runs: `"cpu"`, `"cuda"`, `"mps"`, ...
+        trust_remote_code: Run Python code that comes with the model.
+    """
+
+    description: ClassVar[FunctionDescription] = FunctionDescription(
+        modalities=("text",),
+        runs="local",
+        extra="huggingface",
+        default_model="colbert-ir/colbertv2.0",
+        licence="MIT",
+        ndims=768,
+        context_tokens=512,
+        limits="longer texts are cut off",
+    )
+
+    name: str = "colbert-ir/colbertv2.0"
+    device: str = "cpu"
+    trust_remote_code: bool = False
+
+    def ndims(self) -> int:
+        """Length of the vectors; loads the model."""
+        return int(self._loaded.model.config.hidden_size)
+
+    def generate_embeddings(self, texts: Sequence[str], /) -> Vectors:
+        """Embed *texts*: float32, shape (len(texts), ndims()), not of unit length."""
+        vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
+        for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
+            vectors[rows] = self._pass([valid_text(texts[row]) for row in rows])
+        return vectors
+
+    @property
+    def _loaded(self) -> LoadedTransformer:
+        with _loading:
+            return _load(self.name, self.device, self.trust_remote_code)
+
+    def _pass(self, texts: list[str]) -> Vectors:
+        torch = require("torch", extra="huggingface", needed_by="TransformersEmbeddingFunction")
+        loaded = self._loaded
+        with loaded.lock, torch.no_grad():
+            tokens = loaded.tokenizer(
+                texts, return_tensors="pt", padding=True, truncation=True, max_length=loaded.max_length
+            ).to(loaded.model.device)
+            hidden = loaded.model(**tokens).last_hidden_state
+            mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+            vectors: Vectors = mean.float().cpu().numpy()
+            return vectors
+
+
+class ColbertEmbeddings(TransformersEmbeddingFunction):
+    """ColBERT's encoder with its token vectors averaged into one, as LanceDB has it: no late interaction."""
+
+
+@cache
+def _load(name: str, device: str, trust_remote_code: bool) -> LoadedTransformer:
+    transformers = require("transformers", extra="huggingface", needed_by="TransformersEmbeddingFunction")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        model = transformers.AutoModel.from_pretrained(name, trust_remote_code=trust_remote_code).to(device).eval()
+    except Exception as error:
+        raise EmbeddingFunctionUnavailable(
+            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
+            function="huggingface",
+            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
+        ) from error
+    config = model.config.to_dict()
+    positions = config.get("max_position_embeddings", LONGEST_TOKENS) - position_offset(config)
+    return LoadedTransformer(tokenizer, model, min(tokenizer.model_max_length, positions), threading.Lock())

@@ -1,0 +1,41 @@
+"""What is remembered beside one table: what was paid for, what failed, and what its models were."""
+
+from __future__ import annotations
+
+from lancelike.ledger.drift import DriftGuard
+from lancelike.ledger.embedder import Embedder
+from lancelike.ledger.failures import TableFailures
+from lancelike.ledger.ledger import Ledger
+from lancelike.storage import Location
+from lancelike.types import OnEmbeddingError
+
+
+class TableRecords:
+    """The records of one table, all under `_lancelike/`.
+
+    Attributes:
+        ledger: What was paid for, shared by the database's tables.
+        failures: Inputs that failed.
+        drift: Guards against another model behind a function's name.
+    """
+
+    def __init__(self, location: Location, table: str, ledger: Ledger, *, allow_drift: bool = False) -> None:
+        self.ledger = ledger
+        self.failures = TableFailures(location, table)
+        self.drift = DriftGuard(location, table, allow_drift=allow_drift)
+
+    def embedder(self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None) -> Embedder:
+        """What makes the vectors of one call."""
+        return Embedder(
+            self.ledger, on_error=on_error, budget_tokens=budget_tokens, failures=self.failures, drift=self.drift
+        )
+
+    def forget(self) -> None:
+        """Delete what is the table's alone, as when it is dropped; what was paid for stays."""
+        self.failures.forget()
+        self.drift.forget()
+
+    def rename(self, table: str) -> None:
+        """Follow the table to its new name."""
+        self.failures.rename(table)
+        self.drift.rename(table)
