@@ -56,8 +56,8 @@ def text(scale: Scale) -> str:
         f"One `add` to an empty table: an id, a short text, {NDIMS} float32. pylance is "
         '`lance.write_dataset(rows, dataset, schema, mode="append")`. The vectors of the pandas frame and of the dicts '
         f"are numpy arrays. {scale.add_passes} passes, each into a new table, with nothing of the one before left to "
-        "be written to disk. Memory is the growth of the peak resident set during one `add` of a stream whose batches are "
-        "made as they are read, in a fresh process after one small `add`; the median of such processes, "
+        "be written to disk. Memory is the growth of the peak resident set during one `add` of a stream whose batches "
+        "are made as they are read, in a fresh process after one small `add`; the median of such processes, "
         f"{scale.stream_passes} each."
     )
 

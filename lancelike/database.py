@@ -22,6 +22,9 @@ from lancelike.storage import Dataset, Location, check_table_name
 from lancelike.table import Table
 from lancelike.types import CreateMode, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
 
+_STABLE_ROW_IDS = "new_table_enable_stable_row_ids"
+_FILE_FORMAT = "new_table_data_storage_version"
+
 __all__ = ["DBConnection", "LanceDBConnection", "ListTablesResponse", "connect"]
 
 
@@ -137,6 +140,7 @@ class DBConnection:
             return self._open_as(name, declared)
         if data is None and declared is None:
             raise SchemaError(f"table {name!r} needs a schema, or rows to infer one from")
+        options = self._new_table_options(storage_options or {})
         embedder = self._records(name).embedder(on_embedding_error)
         reader = create_batches(
             data,
@@ -147,7 +151,14 @@ class DBConnection:
             progress=progress,
             embedder=embedder,
         )
-        dataset = Dataset.create(self._location, name, reader, mode=mode, data_storage_version=data_storage_version)
+        dataset = Dataset.create(
+            self._location,
+            name,
+            reader,
+            mode=mode,
+            data_storage_version=data_storage_version or options.get(_FILE_FORMAT),
+            stable_row_ids=options.get(_STABLE_ROW_IDS, "true").lower() == "true",
+        )
         embedder.finish()
         return self._table(dataset)
 
@@ -209,6 +220,11 @@ class DBConnection:
             raise TableExistsError(new_name)
         self._location.rename(cur_name, new_name)
         self._records(cur_name).rename(new_name)
+
+    def _new_table_options(self, given: StorageOptions) -> StorageOptions:
+        if unknown := sorted(given.keys() - {_STABLE_ROW_IDS, _FILE_FORMAT}):
+            raise ValueError(f"create_table takes no storage option {', '.join(unknown)}; give it to connect")
+        return {**(self._location.storage_options or {}), **given}
 
     def _open_as(self, name: str, declared: pa.Schema | None) -> Table:
         table = self.open_table(name)

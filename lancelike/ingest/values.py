@@ -39,7 +39,7 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
         stacked = _stack(values, as_vectors=as_vectors)
         if stacked is not None:
             return stacked
-    if as_vectors and not pa.types.is_uint8(leaves(field.type)[0]):
+    if field is not None and as_vectors and not pa.types.is_uint8(leaves(field.type)[0]):
         _refuse_bytes(values, name, field, first_row)
     wanted = field.with_type(_of_any_length(field.type)) if field is not None and as_vectors else field
     try:

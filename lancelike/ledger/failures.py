@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from lancelike.embeddings import EmbeddingFunction
 from lancelike.errors import EmbeddingError, TableExistsError, TableNotFoundError, shorten
-from lancelike.ledger.keys import KEY_TYPE
+from lancelike.ledger.keys import input_keys, to_texts
+from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.storage import Dataset, Location
@@ -18,7 +20,9 @@ from lancelike.storage import Dataset, Location
 DIRECTORY = "_lancelike/failures"
 _SCHEMA = pa.schema(
     {
-        "key": KEY_TYPE,
+        "key": pa.string(),
+        "fingerprint": pa.string(),
+        "ledger_key": pa.string(),
         "vector_column": pa.string(),
         "source_column": pa.string(),
         "input": pa.string(),
@@ -30,6 +34,13 @@ _SCHEMA = pa.schema(
     }
 )
 _LONGEST_INPUT = 2_000
+_MOST_FILE_BYTES = 1 << 28
+_KEYS_IN_FILTER = 1_000
+
+
+def failure_keys(inputs: Sequence[Any]) -> list[str]:
+    """Keys of *inputs* among a table's failures: they don't depend on the function, which may be out of reach."""
+    return to_texts(input_keys("failure", "source", inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,9 @@ class FailedInput:
     """One input that failed alone.
 
     Attributes:
-        key: Of the input, as in the ledger.
+        key: Of the input, from `failure_keys`.
+        fingerprint: Of the function that refused it.
+        ledger_key: Of the input in that function's ledger.
         vector_column: The column that has no vector for it.
         source_column: What feeds that column; a template's columns separated by commas.
         input: The text, or the start of a long one, or the repr of another value.
@@ -48,7 +61,9 @@ class FailedInput:
         dropped: Whether its rows were left out of the table.
     """
 
-    key: bytes
+    key: str
+    fingerprint: str
+    ledger_key: str
     vector_column: str
     source_column: str
     input: str
@@ -60,17 +75,26 @@ class FailedInput:
 
     @classmethod
     def of(
-        cls, binding: EmbeddingFunctionConfig, key: bytes, value: Any, error: EmbeddingError, *, dropped: bool
+        cls,
+        binding: EmbeddingFunctionConfig,
+        function: EmbeddingFunction,
+        fingerprint: str,
+        value: Any,
+        error: EmbeddingError,
+        *,
+        dropped: bool,
     ) -> FailedInput:
-        """The record of *error*, which the binding's function raised for *value*."""
+        """The record of *error*, which *function* raised for *value*."""
         text = value if isinstance(value, str) else shorten(value, _LONGEST_INPUT)
         return cls(
-            key=key,
+            key=failure_keys([value])[0],
+            fingerprint=fingerprint,
+            ledger_key=to_texts(input_keys(fingerprint, "source", [value]))[0],
             vector_column=binding.vector_column,
             source_column=", ".join(binding.source_columns),
             input=text[:_LONGEST_INPUT],
             error_class=type(error.__cause__ or error).__name__,
-            message=error.problem,
+            message=_encodable(function.redact(error.problem)),
             attempts=getattr(error, "attempts", 1),
             at=datetime.now(UTC),
             dropped=dropped,
@@ -84,7 +108,7 @@ class TableFailures:
         self._location, self._table = location.child(DIRECTORY), table
 
     def record(self, failed: Sequence[FailedInput]) -> None:
-        """Add *failed*; an input recorded before keeps its count of attempts."""
+        """Add *failed* in one commit; an input recorded before keeps its count of attempts."""
         if not failed:
             return
         before = {(row["key"], row["vector_column"]): row["attempts"] for row in self.latest().to_pylist()}
@@ -96,14 +120,28 @@ class TableFailures:
         self._append(pa.Table.from_pylist(rows, _SCHEMA))
 
     def latest(self) -> pa.Table:
-        """The last record of each input and vector column."""
+        """The last record of each input and vector column, oldest first."""
         dataset = self._open()
         if dataset is None:
             return _SCHEMA.empty_table()
-        dataset.refresh()
         rows = dataset.read(Scan())
         last = {(row["key"], row["vector_column"]): i for i, row in enumerate(rows.to_pylist())}
         return rows.take(pa.array(sorted(last.values()), pa.int64()))
+
+    def settle(self, vector_column: str, keys: Iterable[str]) -> None:
+        """Delete the records of the inputs with *keys*, whose vectors are there by now."""
+        dataset, settled = self._open(), sorted(keys)
+        if dataset is None:
+            return
+        column = vector_column.replace("'", "''")
+        for start in range(0, len(settled), _KEYS_IN_FILTER):
+            among = ", ".join(f"'{key}'" for key in settled[start : start + _KEYS_IN_FILTER])
+            dataset.delete(f"vector_column = '{column}' AND key IN ({among})")
+
+    def forget_before(self, at: datetime) -> None:
+        """Delete the records older than *at*, as when the rows they are about are replaced."""
+        if (dataset := self._open()) is not None:
+            dataset.delete(f"at < timestamp '{at.astimezone(UTC).isoformat()}'")
 
     def forget(self) -> None:
         """Delete every record, as when the table is dropped."""
@@ -116,6 +154,7 @@ class TableFailures:
             self._location.rename(self._table, table)
 
     def _open(self) -> Dataset | None:
+        """The dataset at its latest version; None if there is none."""
         try:
             return Dataset.open(self._location, self._table)
         except TableNotFoundError:
@@ -126,7 +165,15 @@ class TableFailures:
         if dataset is None:
             try:
                 Dataset.create(self._location, self._table, rows)
+                return
             except TableExistsError:
-                Dataset.open(self._location, self._table).append(rows)
-            return
+                dataset = Dataset.open(self._location, self._table)
         dataset.append(rows)
+        if len(dataset.fragments()) >= MANY_FRAGMENTS:
+            with tolerated(f"tidying the failures of table {self._table!r}"):
+                merge_small_files(dataset, _MOST_FILE_BYTES)
+                cleanup(dataset)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -41,6 +41,11 @@ def _canonical(value: Any) -> bytes:
     return b"j" + json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
 
 
+def to_texts(keys: Keys) -> list[str]:
+    """Each of *keys* as 32 hexadecimal digits."""
+    return [key.tobytes().hex() for key in keys]
+
+
 def to_arrow(keys: Keys) -> pa.Array:
     """*keys* as a column of fixed-size binary."""
     return pa.FixedSizeBinaryArray.from_buffers(KEY_TYPE, len(keys), [None, pa.py_buffer(np.ascontiguousarray(keys))])
@@ -58,11 +63,9 @@ def from_arrow(column: pa.Array | pa.ChunkedArray) -> Keys:
 class KeyIndex:
     """Finds the number last stored with a key; grows by batches, 24 bytes a key.
 
-    Batches are sorted runs, merged when there are many, so that adding stays cheap and finding is a few binary
-    searches.
+    Batches are sorted runs, each at least twice as long as the next: adding n keys takes about n log n steps in all, and
+    finding is a few binary searches.
     """
-
-    _MOST_RUNS = 8
 
     def __init__(self) -> None:
         self._runs: list[tuple[Keys, NDArray[np.int64]]] = []
@@ -72,12 +75,13 @@ class KeyIndex:
 
     def add(self, keys: Keys, numbers: NDArray[np.int64]) -> None:
         """Store *numbers*, shape (n,), for *keys*; of equal keys the later counts."""
-        if len(keys):
-            self._runs.append(_sorted_run(keys, numbers))
-        if len(self._runs) > self._MOST_RUNS:
-            all_keys = np.concatenate([run for run, _ in self._runs])
-            all_numbers = np.concatenate([of_run for _, of_run in self._runs])
-            self._runs = [_sorted_run(all_keys, all_numbers)]
+        if not len(keys):
+            return
+        run = _sorted_run(keys, numbers)
+        while self._runs and len(self._runs[-1][1]) < 2 * len(run[1]):
+            older = self._runs.pop()
+            run = _sorted_run(np.concatenate([older[0], run[0]]), np.concatenate([older[1], run[1]]))
+        self._runs.append(run)
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
         """The number of each of *keys*, -1 where there is none, shape (len(keys),)."""

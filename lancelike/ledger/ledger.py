@@ -3,13 +3,14 @@
 One append-only Lance dataset for each function's fingerprint, under `_lancelike/ledger/` beside the tables. A row is a
 key of an input and its vector. What is in it is never asked for again: that is how a killed run resumes, how unchanged
 rows cost nothing, and how a text that another table holds is reused.
+
+It can be deleted at any time, also while tables are open: what was in it is then paid for again when it is needed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,19 +19,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.embeddings import EmbeddingFunction
-from lancelike.errors import TableExistsError, TableNotFoundError
+from lancelike.errors import CorruptTableError, TableClosedError, TableExistsError, TableNotFoundError
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import KeyIndex, Keys, from_arrow, to_arrow
+from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
 from lancelike.query.plan import Scan
-from lancelike.storage import Dataset, Location, maintenance
+from lancelike.storage import Dataset, Location
 
 DIRECTORY = "_lancelike/ledger"
 DEFAULT_BYTES = 4 << 30
 """Bound on one function's ledger: 2.7 million vectors of 384 dimensions."""
 
-_MANY_FRAGMENTS = 64
-_KEPT_VERSIONS = timedelta(hours=1)
-"""Old versions only serve readers that are at work; an hour is long for one."""
+_FRAGMENTS_WITHIN_BOUND = 8
+"""Files stay small enough for this many within the bound, since the oldest is dropped whole."""
 
 
 class Ledger:
@@ -49,9 +50,12 @@ class Ledger:
 
     def of(self, function: EmbeddingFunction) -> FunctionLedger | None:
         """The ledger of *function*; None if none is kept."""
+        return self.marked(fingerprint(function))
+
+    def marked(self, mark: str) -> FunctionLedger | None:
+        """The ledger of the function whose fingerprint is *mark*; None if none is kept."""
         if self.max_bytes <= 0:
             return None
-        mark = fingerprint(function)
         with self._lock:
             if mark not in self._functions:
                 self._functions[mark] = FunctionLedger(self._location, mark, self.max_bytes)
@@ -71,7 +75,22 @@ class FunctionLedger:
         self._lock = threading.RLock()
         self._dataset: Dataset | None = None
         self._index = KeyIndex()
+        self._version = 0
         self._fragments: set[int] = set()
+        self._appended = 0
+
+    def knows(self, keys: Keys) -> NDArray[np.bool_]:
+        """Which of *keys* have a vector, shape (len(keys),)."""
+        return self.find(keys) >= 0
+
+    def recall(self, keys: Keys) -> list[NDArray[Any] | None]:
+        """The vector of each of *keys*, None where there is none. Sees other processes' entries."""
+        vectors: list[NDArray[Any] | None] = [None] * len(keys)
+        places = self.find(keys)
+        found = np.flatnonzero(places >= 0)
+        for place, vector in zip(found, self.take(places[found].tolist()), strict=True):
+            vectors[place] = vector
+        return vectors
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
         """Where the vector of each of *keys* is, for `take`; -1 where there is none. Sees other processes' entries."""
@@ -83,12 +102,11 @@ class FunctionLedger:
         """The vectors at *places* that `find` gave; None for one that was pruned since."""
         if not len(places):
             return []
-        assert self._dataset is not None
-        wanted = np.asarray(places)
-        distinct, of_wanted = np.unique(wanted, return_inverse=True)
-        rows = self._dataset.rows_by_id(distinct.tolist(), ["vector"])
-        vectors = _to_arrays(rows["vector"])
-        found = dict(zip(rows["_rowid"].to_pylist(), vectors, strict=True))
+        distinct, of_wanted = np.unique(np.asarray(places), return_inverse=True)
+        rows = self._rows(distinct.tolist())
+        if rows is None:
+            return [None] * len(places)
+        found = dict(zip(rows["_rowid"].to_pylist(), _to_arrays(rows["vector"]), strict=True))
         return [found.get(int(distinct[i])) for i in of_wanted]
 
     def record(self, keys: Keys, vectors: Sequence[NDArray[Any]]) -> None:
@@ -97,49 +115,71 @@ class FunctionLedger:
             return
         rows = pa.table({"key": to_arrow(keys), "vector": _to_column(vectors)})
         with self._lock:
-            if self._open() is None and self._create(rows):
-                return
-            dataset = self._open()
-            assert dataset is not None
-            dataset.append(rows)
+            self._append(rows)
+            self._appended += 1
+            if self._appended >= MANY_FRAGMENTS:
+                self.tidy()
 
     def tidy(self) -> None:
-        """Merge small files, and drop the oldest entries beyond the bound."""
-        with self._lock:
-            dataset = self._open()
+        """Merge small files, and drop the oldest entries beyond the bound. What fails at that is only logged."""
+        with self._lock, tolerated(f"tidying the ledger {self.fingerprint}"):
+            self._appended = 0
+            dataset = self._current()
             if dataset is None:
                 return
-            if len(dataset.fragments()) > _MANY_FRAGMENTS:
-                maintenance.compact_files(dataset)
-                maintenance.cleanup_old_versions(dataset, _KEPT_VERSIONS, delete_unverified=False)
-            self._prune(dataset)
+            merged = merge_small_files(dataset, self._max_bytes // _FRAGMENTS_WITHIN_BOUND)
+            if self._prune(dataset) or merged:
+                cleanup(dataset)
 
-    def _prune(self, dataset: Dataset) -> None:
+    def _rows(self, row_ids: list[int]) -> pa.Table | None:
+        """Vectors by row id, of those that are still there; None when the whole ledger is gone."""
+        for is_last_try in (False, True):
+            dataset = self._dataset
+            if dataset is None:
+                return None
+            try:
+                return dataset.rows_by_id(row_ids, ["vector"])
+            except TableClosedError:
+                return None
+            except CorruptTableError:  # another process merged files, and deleted those of this version
+                if is_last_try:
+                    raise
+                dataset.refresh()
+        return None
+
+    def _prune(self, dataset: Dataset) -> bool:
         sizes = dataset.fragments()
         excess, oldest = sum(sizes.values()) - self._max_bytes, []
-        for fragment, size in sorted(sizes.items()):
+        for fragment, size in sizes.items():
             if excess <= 0:
                 break
             oldest.append(fragment)
             excess -= size
         if oldest:
             dataset.drop_fragments(oldest)
+        return bool(oldest)
 
     def _catch_up(self) -> None:
-        dataset = self._open()
-        if dataset is None:
+        """Index what was appended since. Entries keep their row ids when files are merged; `take` knows of pruned ones."""
+        dataset = self._current()
+        if dataset is None or dataset.version == self._version:
             return
-        dataset.refresh()
-        fragments = set(dataset.fragments())
-        if not fragments >= self._fragments:  # pruned or compacted
+        if len(self._index) > 2 * dataset.count_rows():
             self._index, self._fragments = KeyIndex(), set()
+        fragments = set(dataset.fragments())
         new = tuple(sorted(fragments - self._fragments))
         if new:
             rows = dataset.read(Scan(columns=["key"], with_row_id=True, fragments=new))
             self._index.add(from_arrow(rows["key"]), rows["_rowid"].to_numpy().astype(np.int64))
-            self._fragments = fragments
+        self._fragments, self._version = fragments, dataset.version
 
-    def _open(self) -> Dataset | None:
+    def _current(self) -> Dataset | None:
+        """The dataset at its latest version; None if there is none, or none any more."""
+        if self._dataset is not None:
+            try:
+                self._dataset.refresh()
+            except TableClosedError:
+                self._lose()
         if self._dataset is None:
             try:
                 self._dataset = Dataset.open(self._location, self.fingerprint)
@@ -147,13 +187,18 @@ class FunctionLedger:
                 return None
         return self._dataset
 
-    def _create(self, rows: pa.Table) -> bool:
-        """Make the dataset of *rows*, unless another process just did."""
-        try:
-            self._dataset = Dataset.create(self._location, self.fingerprint, rows)
-        except TableExistsError:
-            return False
-        return True
+    def _lose(self) -> None:
+        self._dataset, self._index, self._fragments, self._version = None, KeyIndex(), set(), 0
+
+    def _append(self, rows: pa.Table) -> None:
+        dataset = self._current()
+        if dataset is None:
+            try:
+                self._dataset = Dataset.create(self._location, self.fingerprint, rows)
+                return
+            except TableExistsError:  # another process just made it
+                dataset = self._dataset = Dataset.open(self._location, self.fingerprint)
+        dataset.append(rows)
 
 
 def _to_column(vectors: Sequence[NDArray[Any]]) -> pa.Array:

@@ -165,10 +165,13 @@ class Dataset:
         shown = self._readable()
         if self.pinned:
             return
-        with self.errors():
-            latest = copy.copy(shown)
-            latest.checkout_latest()
-            same_table = _is_later(latest, shown)
+        try:
+            with self.errors():
+                latest = copy.copy(shown)
+                latest.checkout_latest()
+                same_table = _is_later(latest, shown)
+        except TableClosedError:  # its files are gone
+            same_table = False
         if not same_table:
             close_table(self.location.key, self.name)
             self._table.closed = True

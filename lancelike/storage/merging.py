@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from lance import LanceDataset, LanceOperation
 
+from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
 
 
@@ -49,12 +50,8 @@ def merge(
     if clauses.when_not_matched_by_source_delete:
         builder.when_not_matched_by_source_delete(clauses.by_source_condition)
     transaction, counts = builder.execute_uncommitted(rows)
-    committed = LanceDataset.commit(
-        dataset,
-        _exclusive(dataset, transaction.operation),
-        read_version=transaction.read_version,
-        storage_options=storage_options,
-    )
+    operation = _exclusive(dataset, transaction.operation)
+    committed = commit(dataset, operation, storage_options, read_version=transaction.read_version)
     dataset._ds = committed._ds
     return dict(counts)
 

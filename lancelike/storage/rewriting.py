@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError, SchemaError
 from lancelike.storage.pulling import Pull
+from lancelike.storage.transactions import OURS, commit
 from lancelike.types import StorageOptions
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -69,8 +70,10 @@ class Rewrite:
         columns: Mapping[str, str],
         transform: Transform,
         errors: Callable[[], AbstractContextManager[None]],
+        properties: Mapping[str, str] = OURS,
     ) -> None:
         self._where, self._columns, self._transform, self._errors = where, dict(columns), transform, errors
+        self._properties = properties
         self._written: _Written | None = None
         self._pull: Pull | None = None
 
@@ -89,13 +92,8 @@ class Rewrite:
             return 0
         if self._written is None or not self._written.rows.same_as(rows):
             self._written = self._write(dataset, rows, storage_options)
-        committed = LanceDataset.commit(
-            dataset,
-            _update_of(dataset, self._written),
-            read_version=dataset.version,
-            storage_options=storage_options,
-        )
-        dataset._ds = committed._ds
+        update = _update_of(dataset, self._written)
+        dataset._ds = commit(dataset, update, storage_options, properties=self._properties)._ds
         return len(rows.addresses)
 
     def _write(self, dataset: LanceDataset, rows: _Rows, storage_options: StorageOptions | None) -> _Written:

@@ -13,8 +13,8 @@ from pydantic import PrivateAttr
 
 from lancelike.embeddings.base import EmbeddingFunction, TextEmbeddingFunction
 from lancelike.embeddings.batching import embed_queries, embed_query
-from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.providers.hash import HashEmbeddings
+from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BadEmbeddingError, EmbeddingError, EmbeddingTimeoutError
 from tests.embeddings.flaky_service import Answer, FlakyService, HttpEmbeddings, vector_of

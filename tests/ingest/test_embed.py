@@ -238,7 +238,10 @@ class TestEmbedRows:
         return pa.RecordBatch.from_arrays([pa.array([1, 2]), pa.array(["a", None]), vectors], schema=SCHEMA)
 
     def test_vectors_follow_their_touched_source(self, binding: EmbeddingFunctionConfig) -> None:
-        assert embed_rows(self.batch(), [binding], ["text"], Embedder()).column("vector").to_pylist() == [vector_of_text("a"), None]
+        assert embed_rows(self.batch(), [binding], ["text"], Embedder()).column("vector").to_pylist() == [
+            vector_of_text("a"),
+            None,
+        ]
 
     def test_other_vectors_stay(self) -> None:
         for touched in (["id"], ["text", "vector"], []):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -50,11 +50,10 @@ class TheirLetters(TheirTextEmbeddingFunction):  # type: ignore[misc]  # LanceDB
 
 
 @pytest.fixture(autouse=True)
-def _letters() -> Iterator[None]:
+def _letters() -> None:
     """Both registries know `letters`, whatever an earlier test forgot."""
     get_registry().register(ALIAS)(OurLetters)
     TheirRegistry.get_instance().register(ALIAS)(TheirLetters)
-    yield
 
 
 @pytest.fixture

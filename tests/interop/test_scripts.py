@@ -1,4 +1,4 @@
-"""Scripts as users of LanceDB write them, the import replaced: each runs as it stands, or says what to write instead."""
+"""Scripts as users of LanceDB write them, the import replaced."""
 
 from __future__ import annotations
 
@@ -37,22 +37,24 @@ def test_a_first_table(uri: str) -> None:
         {"vector": [5.9, 26.5], "item": "bar", "price": 20.0},
     ]
     tbl = db.create_table("my_table", data=data)
+    assert tbl.count_rows() == 2
     with pytest.raises(ValueError, match="already exists"):
         db.create_table("my_table", data=data)
     db.create_table("my_table", data, exist_ok=True)
     tbl = db.create_table("my_table", data, mode="overwrite")
     assert "my_table" in db.table_names()
 
-    tbl.add([{"vector": [1.3, 1.4], "item": "fizz", "price": 100.0}, {"vector": [9.5, 56.2], "item": "buzz", "price": 5}])
+    tbl.add(
+        [{"vector": [1.3, 1.4], "item": "fizz", "price": 100.0}, {"vector": [9.5, 56.2], "item": "buzz", "price": 5}]
+    )
     frame = tbl.search([100, 100]).limit(2).to_pandas()
     assert list(frame.columns) == ["vector", "item", "price", "_distance"]
     assert frame["item"].tolist() == ["buzz", "bar"]
 
     tbl = db.open_table("my_table")
-    tbl.delete('item = "fizz"' if False else "item = 'fizz'")
+    tbl.delete("item = 'fizz'")
     assert tbl.count_rows() == 3
     assert len(tbl.to_pandas()) == len(tbl) == 3
-    tbl.create_index(metric="l2", num_partitions=1, num_sub_vectors=1) if False else None
     db.drop_table("my_table")
     with pytest.raises(ValueError, match="Table 'my_table' was not found"):
         db.open_table("my_table")
@@ -235,7 +237,9 @@ def test_updates_and_deletes(uri: str) -> None:
 
 
 def test_versions(uri: str) -> None:
-    table = lancedb.connect(uri).create_table("quotes", [{"id": 1, "author": "Rick", "quote": "x", "vector": [1.0, 2.0]}])
+    table = lancedb.connect(uri).create_table(
+        "quotes", [{"id": 1, "author": "Rick", "quote": "x", "vector": [1.0, 2.0]}]
+    )
     assert table.version == 1
     table.add([{"id": 2, "author": "Morty", "quote": "aww", "vector": [2.0, 1.0]}])
     after_add = table.version
@@ -344,6 +348,18 @@ def test_indices_of_every_kind_today(uri: str) -> None:
     assert "by_id" in {i.name for i in tbl.list_indices()}
 
 
+@pytest.mark.parametrize("stable", ["true", "false"])
+def test_options_of_new_tables(uri: str, stable: str) -> None:
+    options = {"new_table_enable_stable_row_ids": stable, "new_table_data_storage_version": "2.1"}
+    for db, given in ((lancedb.connect(uri), options), (lancedb.connect(uri, storage_options=options), None)):
+        table = db.create_table("t", [{"id": 1}], mode="overwrite", storage_options=given)
+        assert table.to_lance().has_stable_row_ids == (stable == "true")
+        assert table.to_lance().data_storage_version == "2.1"
+        db.drop_table("t")
+    with pytest.raises(ValueError, match="aws_region; give it to connect"):
+        lancedb.connect(uri).create_table("t", [{"id": 1}], storage_options={"aws_region": "us-east-1"})
+
+
 def test_columns_come_and_go(uri: str) -> None:
     tbl = lancedb.connect(uri).create_table("t", [{"id": 1, "price": 10.0, "vector": [1.0, 2.0]}])
     tbl.add_columns({"discounted": "price * 0.8"})
@@ -390,4 +406,3 @@ def test_the_rest_of_the_sync_face(uri: str) -> None:
     assert several["id"].tolist() == [1, 5]
     assert table.search([1.0, 0.0]).bypass_vector_index().limit(1).explain_plan(verbose=True)
     assert "rows" in table.search([1.0, 0.0]).limit(1).analyze_plan()
-    assert table.take_offsets([2, 0]).to_list() if hasattr(table, "take_offsets") else True

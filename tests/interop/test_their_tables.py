@@ -308,9 +308,7 @@ def test_every_type_their_models_have_reads_and_writes_here(theirs: Any, ours: l
 
 @pytest.mark.parametrize("version", ["legacy", "2.0", "stable", "2.1", "2.2"])
 @pytest.mark.parametrize("stable_row_ids", ["true", "false"])
-def test_every_file_format(
-    theirs: Any, ours: lancelike.DBConnection, version: str, stable_row_ids: str
-) -> None:
+def test_every_file_format(theirs: Any, ours: lancelike.DBConnection, version: str, stable_row_ids: str) -> None:
     options = {
         "new_table_data_storage_version": version,
         "new_table_enable_stable_row_ids": stable_row_ids,

@@ -103,7 +103,7 @@ def test_a_bad_vector(plain: lancelike.Table, folder: Path, write: Write, vector
     ):
         write(plain, rows)
     assert (caught.value.row, caught.value.column) == (17, "vector")
-    assert caught.value.value == vector or vector is not None and np.isnan([v or np.nan for v in vector]).any()
+    assert caught.value.value == vector or (vector is not None and np.isnan([v or np.nan for v in vector]).any())
 
 
 @pytest.mark.parametrize("value", ["text", 3, b"bytes", {"x": 1}, ["a", "b"], [[1.0, 2.0], [3.0, 4.0]]])
@@ -125,7 +125,7 @@ def test_ragged_vectors_of_a_frame(plain: lancelike.Table, folder: Path, write: 
 def test_arrow_vectors_of_another_length(plain: lancelike.Table, folder: Path, write: Write) -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(6, np.float32)), 3)
     rows = pa.table({"id": [100, 101], "name": ["a", "b"], "vector": vectors})
-    with unchanged(plain, folder), pytest.raises(BadVectorError, match="row 0, column 'vector': .*length 3"):
+    with unchanged(plain, folder), pytest.raises(BadVectorError, match=r"row 0, column 'vector': .*length 3"):
         write(plain, rows)
 
 
@@ -144,7 +144,7 @@ def test_ragged_vectors_of_a_new_table(db: lancelike.DBConnection, folder: Path)
 
 
 def test_a_query_of_the_wrong_length(plain: lancelike.Table) -> None:
-    with pytest.raises(QueryError, match="the query has 3 values.*'vector' has 2"):
+    with pytest.raises(QueryError, match=r"the query has 3 values.*'vector' has 2"):
         plain.search([1.0, 2.0, 3.0]).to_list()
     with pytest.raises(QueryError, match="vector"):
         plain.search([1.0, 2.0, 3.0], vector_column_name="vector").to_list()
@@ -185,7 +185,7 @@ def test_a_wrong_type_far_into_a_stream(plain: lancelike.Table, folder: Path) ->
 
 def test_types_that_do_not_go_together_in_a_new_table(db: lancelike.DBConnection, folder: Path) -> None:
     rows: list[dict[str, Any]] = [{"n": i} for i in range(17)]
-    with pytest.raises(BadDataError, match="row 17, column 'n': 'seventeen'.*give the column one type"):
+    with pytest.raises(BadDataError, match=r"row 17, column 'n': 'seventeen'.*give the column one type"):
         db.create_table("t", [*rows, {"n": "seventeen"}])
     assert list(folder.glob("*")) == []
 
@@ -194,7 +194,9 @@ def test_types_that_do_not_go_together_in_a_new_table(db: lancelike.DBConnection
 def test_an_extra_column(plain: lancelike.Table, folder: Path, write: Write) -> None:
     with (
         unchanged(plain, folder),
-        pytest.raises(BadDataError, match=r"row 1, column 'colour': .*no such column; its columns are id, name") as caught,
+        pytest.raises(
+            BadDataError, match=r"row 1, column 'colour': .*no such column; its columns are id, name"
+        ) as caught,
     ):
         write(plain, [row(100), row(101, colour="red")])
     assert (caught.value.row, caught.value.value) == (1, "red")
@@ -216,7 +218,7 @@ def test_a_merge_without_its_key(plain: lancelike.Table, folder: Path) -> None:
     merge = plain.merge_insert("id").when_matched_update_all()
     with unchanged(plain, folder), pytest.raises(BadDataError, match="column 'id'"):
         merge.execute([{"name": "x"}])
-    with unchanged(plain, folder), pytest.raises(ColumnNotFoundError, match="'key'.*id, name, vector"):
+    with unchanged(plain, folder), pytest.raises(ColumnNotFoundError, match=r"'key'.*id, name, vector"):
         plain.merge_insert("key").when_matched_update_all().execute([row(1)])
 
 
@@ -368,7 +370,7 @@ def test_a_full_disk(plain: lancelike.Table, folder: Path, write: str) -> None:
     ],
 )
 def test_an_unknown_column(plain: lancelike.Table, folder: Path, ask: Callable[[lancelike.Table], Any]) -> None:
-    with unchanged(plain, folder), pytest.raises(ColumnNotFoundError, match="colour.*id, name, vector") as caught:
+    with unchanged(plain, folder), pytest.raises(ColumnNotFoundError, match=r"colour.*id, name, vector") as caught:
         ask(plain)
     assert caught.value.column == "colour"
     assert caught.value.available == ["id", "name", "vector"]
@@ -453,8 +455,12 @@ def test_a_corrupted_manifest(plain: lancelike.Table, folder: Path, damage: byte
     plain.delete("id = 1")
     latest_manifest(folder).write_bytes(damage)
     database = lancelike.connect(folder)
-    for ask in (lambda: database.open_table("plain"), lambda: database.create_table("plain", [row(1)], exist_ok=True)):
-        with pytest.raises(CorruptTableError, match="table 'plain' is (damaged or missing|empty).*backup") as caught:
+    asks: list[Callable[[], Any]] = [
+        lambda: database.open_table("plain"),
+        lambda: database.create_table("plain", [row(1)], exist_ok=True),
+    ]
+    for ask in asks:
+        with pytest.raises(CorruptTableError, match=r"table 'plain' is (damaged or missing|empty).*backup") as caught:
             ask()
         assert "plain.lance" in str(caught.value)
         assert ".rs:" not in str(caught.value)
@@ -495,6 +501,6 @@ def test_vectors_of_the_function_that_do_not_fit(db: lancelike.DBConnection, fol
     """The schema says 16, the function makes 32: found when the table is declared, not with the first row."""
     schema = pa.schema({"text": pa.string(), "vector": pa.list_(pa.float32(), 16)})
     config = lancelike.embeddings.EmbeddingFunctionConfig("vector", "text", hashing)
-    with pytest.raises(lancelike.LancelikeError, match="16.*32|32.*16"):
+    with pytest.raises(lancelike.LancelikeError, match=r"16.*32|32.*16"):
         db.create_table("t", schema=schema, embedding_functions=[config])
     assert list(folder.glob("*")) == []

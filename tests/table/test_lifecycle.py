@@ -16,7 +16,8 @@ from tests.table.conftest import Doc, hashing
 
 
 def vector_of(text: str) -> np.ndarray[Any, Any]:
-    return np.asarray(hashing.generate_embeddings([text]))[0]
+    vector: np.ndarray[Any, Any] = np.asarray(hashing.compute_source_embeddings([text]))[0]
+    return vector
 
 
 def stored(table: lancelike.Table, id_: int) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""A column's values for every row, written beside the rows and made the table's in one commit.
+
+Each fragment gets one more data file. One commit then names these files, and the schema in which the column is new, or
+stands in place of another; until then nobody sees them. A column that takes another's place is a field of its own to
+Lance, so an index on the old one ends with it, and the old values stay where they were.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from lance import LanceDataset, LanceOperation
+from lance.fragment import DataFile, FragmentMetadata
+from lance.schema import LanceSchema
+
+from lancelike.storage.pulling import Pull
+from lancelike.storage.transactions import commit
+from lancelike.types import StorageOptions
+
+Make: TypeAlias = Callable[[pa.RecordBatch], pa.Array]
+Metadata: TypeAlias = Mapping[bytes, bytes]
+
+_NO_FIELD = -2
+"""What Lance puts in a data file's list of fields for one that is not to be read any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ColumnSpec:
+    """A column to be filled.
+
+    Attributes:
+        field: Its name, type, nullability and metadata.
+        read: The columns that its values are made from; `_rowid` comes with them.
+        make: Turns a batch of these, at most *batch_size* rows, into as many values.
+        replaces: Whether it takes the place of the column of its name; otherwise it comes last.
+        batch_size: Most rows that *make* sees at once.
+        reuse: Fields of an earlier column, and the fragments whose values of it hold still; None: all are made.
+    """
+
+    field: pa.Field
+    read: Sequence[str]
+    make: Make
+    replaces: bool = False
+    batch_size: int = 2048
+    reuse: Reuse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Values of a column that was replaced, which are in the table's files still.
+
+    Attributes:
+        field_ids: Its fields, as Lance numbers them, in preorder.
+        fragments: Ids of the fragments whose rows are to have these values again.
+    """
+
+    field_ids: tuple[int, ...]
+    fragments: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One fragment's values, on disk; the file's fields count from 0."""
+
+    of: tuple[str, ...]
+    file: DataFile
+
+
+@dataclass
+class ColumnFill:
+    """Fills one column; `write` and `commit` may be called again on a newer version after a conflict.
+
+    What was written for a fragment is used again unless the fragment's files changed: rows deleted since do no harm.
+    """
+
+    spec: ColumnSpec
+    errors: Callable[[], AbstractContextManager[None]]
+    _written: dict[int, _Written] = field(default_factory=dict)
+    _pull: Pull | None = None
+
+    @property
+    def error(self) -> BaseException | None:
+        """What *make* raised, or None."""
+        return self._pull.error if self._pull else None
+
+    def write(self, dataset: LanceDataset) -> None:
+        """Write the values of each fragment of *dataset* that has none yet."""
+        for each in dataset.get_fragments():
+            metadata = each.metadata
+            if self._is_reused(metadata) or self._has(metadata):
+                continue
+            self._written[metadata.id] = _Written(_paths(metadata), self._write_fragment(dataset, metadata.id))
+
+    def files(self) -> dict[int, str]:
+        """Path of the file written for each fragment."""
+        return {number: written.file.path for number, written in self._written.items()}
+
+    def commit(
+        self,
+        dataset: LanceDataset,
+        metadata: Metadata,
+        storage_options: StorageOptions | None,
+        properties: Mapping[str, str],
+        *,
+        detached: bool = False,
+    ) -> LanceDataset:
+        """The version of *dataset* that has the column and *metadata*; all its fragments must be written."""
+        first = dataset.max_field_id + 1
+        schema = schema_with(dataset.lance_schema, self.spec.field, first, metadata, replaces=self.spec.replaces)
+        fragments = [self._filled(each.metadata, first) for each in dataset.get_fragments()]
+        operation = LanceOperation.Merge(fragments, schema)
+        return commit(dataset, operation, storage_options, properties=properties, detached=detached)
+
+    def _is_reused(self, fragment: FragmentMetadata) -> bool:
+        return self.spec.reuse is not None and fragment.id in self.spec.reuse.fragments
+
+    def _has(self, fragment: FragmentMetadata) -> bool:
+        written = self._written.get(fragment.id)
+        return written is not None and written.of == _paths(fragment)
+
+    def _filled(self, fragment: FragmentMetadata, first: int) -> FragmentMetadata:
+        """*fragment* with the column's file, whose fields are numbered from *first*."""
+        old = self.spec.reuse.field_ids if self.spec.reuse else ()
+        if self._is_reused(fragment):
+            numbers = {number: first + place for place, number in enumerate(old)}
+            return replace(fragment, files=[_renumbered(file, numbers) for file in fragment.files])
+        written = self._written[fragment.id].file
+        files = [_renumbered(file, dict.fromkeys(old, _NO_FIELD)) for file in fragment.files]
+        new = _renumbered(written, {number: first + number for number in written.fields})
+        return replace(fragment, files=[*files, new])
+
+    def _write_fragment(self, dataset: LanceDataset, number: int) -> DataFile:
+        name = f"{self.spec.field.name}__{uuid.uuid4().hex[:8]}"
+        schema = pa.schema([self.spec.field.with_name(name)])
+        self._pull = Pull(pa.RecordBatchReader.from_batches(schema, self._values(dataset, number, schema)))
+        written, lance_schema = dataset.get_fragment(number).merge_columns(self._pull.reader)
+        file, first = written.files[-1], lance_schema.field(name).id()
+        return _renumbered(file, {each: each - first for each in file.fields})
+
+    def _values(self, dataset: LanceDataset, number: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with self.errors():
+            batches = dataset.scanner(
+                columns=list(self.spec.read),
+                fragments=[dataset.get_fragment(number)],
+                batch_size=self.spec.batch_size,
+                with_row_id=True,
+                scan_in_order=True,
+            ).to_reader()
+            for batch in batches:
+                yield pa.RecordBatch.from_arrays([self.spec.make(batch)], schema=schema)
+
+
+def schema_with(
+    schema: LanceSchema, new: pa.Field, first: int, metadata: Metadata, *, replaces: bool = False
+) -> LanceSchema:
+    """*schema* with *metadata* and the field *new*, numbered from *first*, last or in place of its namesake.
+
+    A Lance schema made from Arrow numbers its fields from 0, which would cut the other columns off from their files and
+    indices. So the fields are put together in the form in which Lance pickles them, one protobuf message each in
+    preorder, where a number given again replaces the one before.
+    """
+    build, (_, *fields) = schema.__reduce__()
+    _, (_, *made) = LanceSchema.from_pyarrow(pa.schema([new])).__reduce__()
+    parents = [-1, *_parents(LanceSchema.from_pyarrow(pa.schema([new])).fields()[0])]
+    made = [
+        message + _number(3, first + place) + (_number(4, first + parent) if parent >= 0 else b"")
+        for place, (message, parent) in enumerate(zip(made, parents, strict=True))
+    ]
+    start, end = _span(schema, new.name) if replaces else (len(fields), len(fields))
+    text = json.dumps({key.decode(): list(value) for key, value in metadata.items()})
+    built: LanceSchema = build(text, *fields[:start], *made, *fields[end:])
+    return built
+
+
+def field_ids(schema: LanceSchema, name: str) -> tuple[int, ...]:
+    """Numbers of the column *name* and the fields within it, in preorder."""
+    return tuple(_preorder(schema.field(name)))
+
+
+def _preorder(parent: Any) -> Iterator[int]:
+    yield parent.id()
+    for child in parent.children():
+        yield from _preorder(child)
+
+
+def _parents(parent: Any) -> Iterator[int]:
+    for child in parent.children():
+        yield parent.id()
+        yield from _parents(child)
+
+
+def _span(schema: LanceSchema, name: str) -> tuple[int, int]:
+    """First and one past the last place of the column *name* among all fields in preorder."""
+    start = 0
+    for each in schema.fields():
+        length = len(list(_preorder(each)))
+        if each.name() == name:
+            return start, start + length
+        start += length
+    raise KeyError(name)
+
+
+def _number(tag: int, value: int) -> bytes:
+    """A protobuf field of that *tag* with an unsigned number."""
+    encoded = bytearray([tag << 3])
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _paths(fragment: FragmentMetadata) -> tuple[str, ...]:
+    return tuple(file.path for file in fragment.files)
+
+
+def _renumbered(file: DataFile, numbers: Mapping[int, int]) -> DataFile:
+    return DataFile(
+        file.path,
+        [numbers.get(each, each) for each in file.fields],
+        file.column_indices,
+        file.file_major_version,
+        file.file_minor_version,
+        file.file_size_bytes,
+        file.base_id,
+    )
