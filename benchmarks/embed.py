@@ -151,8 +151,8 @@ def text(scale: Scale, texts: Sequence[str], differences: dict[str, float]) -> s
         "CPU, beside `SentenceTransformer.encode(texts, normalize_embeddings=True)` alone, which stores nothing. "
         f"{scale.text_passes} passes, each into a new database; the model is loaded before. Data: different docstrings "
         f"of the standard library of this Python, {np.mean([len(each) for each in texts]):.0f} characters on average, "
-        f"{max(map(len, texts))} at most. The vectors stored lie no further from those of `encode` than a cosine "
-        f"distance of {max(differences.values()):.0e}."
+        f"{max(map(len, texts))} at most. After the last job, no vector stored lies further from that of `encode` "
+        f"than a cosine distance of {max(differences.values()):.0e}."
     )
 
 

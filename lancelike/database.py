@@ -15,6 +15,7 @@ from lancelike.errors import SchemaError, TableExistsError, TableNotFoundError
 from lancelike.ingest import create_batches, with_bindings
 from lancelike.ledger import DEFAULT_BYTES, Ledger, TableRecords
 from lancelike.legacy import warn_deprecated
+from lancelike.lifecycle.doctor import examine
 from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
 from lancelike.search.vectors import QueryVectors
@@ -225,6 +226,16 @@ class DBConnection:
         if unknown := sorted(given.keys() - {_STABLE_ROW_IDS, _FILE_FORMAT}):
             raise ValueError(f"create_table takes no storage option {', '.join(unknown)}; give it to connect")
         return {**(self._location.storage_options or {}), **given}
+
+    def doctor(self) -> pa.Table:
+        """What the tables' embedding functions lack on this machine, before it is needed; nothing is embedded.
+
+        Returns:
+            A row for each function of each table: `table`, `vector_column`, `source_column`, `function`, `ok`, and
+            where that is false `problem` and `hint`: a class to import, a package to install, a variable to set.
+        """
+        tables = (self.open_table(name) for name in self._location.list_tables())
+        return examine((table.name, table.schema, list(table.embedding_functions.values())) for table in tables)
 
     def _open_as(self, name: str, declared: pa.Schema | None) -> Table:
         table = self.open_table(name)

@@ -61,6 +61,27 @@ class EmbeddingReceipt:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingPlan:
+    """What a write would ask of the embedding functions if it ran now and nothing failed, counted as in the receipt.
+
+    Attributes:
+        rows: Rows it would write.
+        texts: Distinct inputs that need a vector: `reused + to_embed`.
+        reused: Those whose vector was paid for before.
+        to_embed: Those that would be sent.
+        tokens: Tokens in these, as the functions count them.
+        requests: Requests these would take.
+    """
+
+    rows: int = 0
+    texts: int = 0
+    reused: int = 0
+    to_embed: int = 0
+    tokens: int = 0
+    requests: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class AddResult:
     """What `Table.add` did: the version its one commit made, and what the vectors took."""

@@ -43,7 +43,7 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for block in python_blocks(page.read_text(encoding="utf-8")):
         if block.reason_not_run is None:
             source = "\n" * block.line + block.code  # so that a traceback shows the page's own line
-            exec(compile(source, str(page), "exec"), namespace)
+            exec(compile(source, str(page), "exec", dont_inherit=True), namespace)
 
 
 def test_blocks_are_found_with_their_lines_and_marks() -> None:

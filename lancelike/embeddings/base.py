@@ -70,6 +70,10 @@ class EmbeddingFunction(BaseModel, ABC):
     """Settings that say how the function is reached or run and leave its vectors as they are, beside those whose
     names say so (`device`, `base_url`, ...) and those of this class."""
 
+    record_within_s: ClassVar[float] = 0.0
+    """Seconds that answers may wait to be made durable together. More than 0 only where asking again costs nothing but
+    that time, as of a small local model: what a crash loses is then no longer the requests under way alone."""
+
     _instances: ClassVar[dict[str, Any]] = {}
     _given: dict[str, Any] | None = PrivateAttr(default=None)
     _ndims: Any = PrivateAttr(default=None)
@@ -176,6 +180,9 @@ class EmbeddingFunction(BaseModel, ABC):
     def ready(self) -> EmbeddingFunction:
         """The function to embed with: this one, unless it stands for one that could not be made before."""
         return self
+
+    def preflight(self) -> None:
+        """Raise what the first request would raise for want of a package or a variable, without sending any."""
 
     def vector_dtype(self) -> np.dtype[Any]:
         """Type of the vectors' items; float32 unless a subclass says else."""

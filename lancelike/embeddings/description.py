@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from lancelike.embeddings.base import EmbeddingFunction, Role
-from lancelike.embeddings.registry import EmbeddingFunctionRegistry, get_registry
-
 Modality: TypeAlias = Literal["text", "image", "audio", "video"]
 
 
@@ -38,7 +35,7 @@ class FunctionDescription:
     licence: str | None = None
     ndims: int | None = None
     context_tokens: int | None = None
-    roles: tuple[Role, ...] = ()
+    roles: tuple[Literal["source", "query"], ...] = ()
     limits: str = ""
     price_unit: str | None = None
     variables: tuple[str, ...] = ()
@@ -48,14 +45,7 @@ class FunctionDescription:
         return asdict(self)
 
 
-def describe(
-    function: str | type[EmbeddingFunction], registry: EmbeddingFunctionRegistry | None = None
-) -> FunctionDescription | None:
-    """The description of a registered *function*, by its name or class; None if its class states none.
-
-    Raises:
-        FunctionNotFoundError: No function has that name.
-    """
-    cls = (registry or get_registry()).get(function) if isinstance(function, str) else function
-    description = getattr(cls, "description", None)
+def description_of(function: type) -> FunctionDescription | None:
+    """What the class of a *function* states of itself; None if it states nothing."""
+    description = getattr(function, "description", None)
     return description if isinstance(description, FunctionDescription) else None

@@ -118,6 +118,13 @@ class UnavailableFunction(EmbeddingFunction):
             raise function._error()
         return function
 
+    def preflight(self) -> None:
+        """Raise why the function can't be made, or what it lacks itself if by now it can."""
+        ready = self.ready()
+        if ready is self:
+            raise self._error()
+        ready.preflight()
+
     def stored(self) -> dict[str, Any]:
         """What the table's metadata says, unchanged."""
         return {"name": self.name, "model": self.model}

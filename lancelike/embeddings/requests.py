@@ -31,13 +31,17 @@ def embed_distinct(
     paid: Paid | None = None,
     before: Callable[[Sequence[Any]], None] | None = None,
     stats: CallStats | None = None,
+    cancelled: threading.Event | None = None,
     stop_at_failure: bool = True,
+    all_may_fail: bool = False,
+    example: Any = None,
 ) -> list[Answer]:
     """Embed *values*, none of them None, in as many requests as the function's limits ask for.
 
     A request that the service refuses for what is in it is halved until the input at fault is alone, which takes about
     2 log2(n) more requests; the other inputs are embedded. A failure that has nothing to do with the inputs (a wrong
-    key, a service that stays down, a bug in the function) is raised at once.
+    key, a service that stays down, a bug in the function) is raised at once. Where the first inputs that were tried
+    alone all fail, others are tried before the function is taken to be broken.
 
     Args:
         function: What embeds them, `max_concurrency` requests at a time.
@@ -46,7 +50,11 @@ def embed_distinct(
         before: Called in this thread with the inputs of each request before it is sent; what it raises ends the call
             once the requests under way are answered.
         stats: Requests, retries and waits are added to it.
+        cancelled: When set, no more is sent, and waits between tries end; set when the call fails.
         stop_at_failure: Raise at the first input that fails alone, in place of going on.
+        all_may_fail: Never take inputs that fail for a sign that the function is broken.
+        example: An input that the function has embedded before, sent once more to tell bad inputs from a broken
+            function; None if none is known.
 
     Returns:
         A vector or an error for each of *values*, in their order.
@@ -54,7 +62,18 @@ def embed_distinct(
     Raises:
         EmbeddingError: As said; `row` is a position in *values*.
     """
-    return _Run(function, values, paid, before, stats or CallStats(), stop_at_failure).finish()
+    run = _Run(
+        function,
+        values,
+        paid=paid,
+        before=before,
+        stats=stats or CallStats(),
+        cancelled=cancelled or threading.Event(),
+        stop_at_failure=stop_at_failure,
+        all_may_fail=all_may_fail,
+        example=example,
+    )
+    return run.finish()
 
 
 def embed_sources(
@@ -91,17 +110,22 @@ class _Run:
         self,
         function: EmbeddingFunction,
         values: Sequence[Any],
+        *,
         paid: Paid | None,
         before: Callable[[Sequence[Any]], None] | None,
         stats: CallStats,
+        cancelled: threading.Event,
         stop_at_failure: bool,
+        all_may_fail: bool,
+        example: Any,
     ) -> None:
-        self._function, self._values, self._stats = function, values, stats
+        self._function, self._values, self._stats, self._cancelled = function, values, stats, cancelled
         self._paid, self._before, self._stop_at_failure = paid, before, stop_at_failure
+        self._works, self._example = all_may_fail, example
         self._answers: list[Answer | None] = [None] * len(values)
-        self._embedded = self._failed_alone = 0
+        self._failed_alone = 0
+        self._tries_others = False
         self._waiting = deque(pack(function, values))
-        self._cancelled = threading.Event()
 
     def finish(self) -> list[Answer]:
         with _workers(min(self._function.max_concurrency, max(1, len(self._waiting)))) as submit:
@@ -118,6 +142,7 @@ class _Run:
 
     def _send(self, submit: _Submit, under_way: dict[Future[Sequence[Answer]], list[int]]) -> None:
         while self._waiting and len(under_way) < self._function.max_concurrency:
+            self._stop_if_cancelled()
             places = self._waiting.popleft()
             inputs = [self._values[place] for place in places]
             if self._before:
@@ -152,7 +177,7 @@ class _Run:
                 answer.row = place
                 self._failed_alone += 1
             else:
-                self._embedded += 1
+                self._works = True
         if self._paid and places:
             self._paid(places, answers)
         first = next((answer for answer in answers if isinstance(answer, EmbeddingError)), None)
@@ -174,8 +199,36 @@ class _Run:
         self._waiting.extendleft([places[middle:], places[:middle]])
 
     def _stop_if_broken(self) -> None:
-        if self._failed_alone >= SYSTEMIC_FAILURES and not self._embedded:
+        """Raise if nothing but failures came back, and other inputs fail as well."""
+        if self._works or self._failed_alone < SYSTEMIC_FAILURES:
+            return
+        if self._example is not None:
+            self._works = self._embeds_example()
+        elif not self._tries_others:
+            self._try_others()
+        is_open = any(answer is None for answer in self._answers) and self._failed_alone < 2 * SYSTEMIC_FAILURES
+        if not self._works and not (self._tries_others and is_open):
             raise next(answer for answer in self._answers if isinstance(answer, EmbeddingError))
+
+    def _embeds_example(self) -> bool:
+        try:
+            [answer] = self._request([self._example])
+        except EmbeddingError:
+            return False
+        return not isinstance(answer, EmbeddingError)
+
+    def _try_others(self) -> None:
+        """Let some inputs from all over those waiting go next, each alone: neighbours often share what is wrong."""
+        self._tries_others = True
+        waiting = [place for request in self._waiting for place in request]
+        count = min(len(waiting), SYSTEMIC_FAILURES)
+        others = dict.fromkeys(waiting[i * (len(waiting) - 1) // max(1, count - 1)] for i in range(count))
+        rest = ([place for place in request if place not in others] for request in self._waiting)
+        self._waiting = deque([*([place] for place in others), *filter(None, rest)])
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise EmbeddingError("the call was interrupted", function=self._function.label)
 
     def _wind_up(self, under_way: dict[Future[Sequence[Answer]], list[int]]) -> None:
         """Keep what the requests under way bring; none of them waits or tries again."""

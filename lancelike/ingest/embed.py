@@ -193,7 +193,7 @@ def _fill(
     if not lacking.any():
         return batch
     places = np.flatnonzero(lacking)
-    inputs = _distinct(_inputs(batch.data.take(pa.array(places)), binding))
+    inputs = _distinct(source_inputs(batch.data.take(pa.array(places)), binding))
     field = schema.field(binding.vector_column)
     answers = _ask(binding, inputs, batch, places, embed)
     vectors = [None if isinstance(answer, EmbeddingError) else answer for answer in answers]
@@ -223,7 +223,8 @@ class _Inputs:
     first: list[int]
 
 
-def _inputs(rows: pa.RecordBatch, binding: EmbeddingFunctionConfig) -> list[Any]:
+def source_inputs(rows: pa.RecordBatch, binding: EmbeddingFunctionConfig) -> list[Any]:
+    """What the binding's function is given for each of *rows*, whose vectors it makes; None where nothing is."""
     if binding.template is None:
         return list(rows.column(binding.source_column).to_pylist())
     template, names = binding.template, binding.source_columns

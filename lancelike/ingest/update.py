@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lancelike.ingest.embed import due_bindings, embed_rows
+from lancelike.ingest.embed import embed_rows
 from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import UpdateResult
@@ -39,7 +39,7 @@ def update_rows(
     embedder = embedder or Embedder()
     columns = dict(values_sql)
     touched = {_top_level(column) for column in columns}
-    if not due_bindings(bindings, touched):
+    if touched.isdisjoint(source for binding in bindings for source in binding.source_columns):
         rows, version = dataset.update(columns, where)
         return UpdateResult(rows_updated=rows, version=version)
 

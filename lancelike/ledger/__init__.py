@@ -7,6 +7,16 @@ from lancelike.ledger.embedder import Embedder
 from lancelike.ledger.failures import TableFailures
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.ledger import DEFAULT_BYTES, Ledger
+from lancelike.ledger.planner import Planner
 from lancelike.ledger.records import TableRecords
 
-__all__ = ["DEFAULT_BYTES", "DriftGuard", "Embedder", "Ledger", "TableFailures", "TableRecords", "fingerprint"]
+__all__ = [
+    "DEFAULT_BYTES",
+    "DriftGuard",
+    "Embedder",
+    "Ledger",
+    "Planner",
+    "TableFailures",
+    "TableRecords",
+    "fingerprint",
+]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import Answer
@@ -19,28 +23,41 @@ from lancelike.ledger.failures import FailedInput, TableFailures
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import KeyIndex, Keys, input_keys
 from lancelike.ledger.ledger import FunctionLedger, Ledger
+from lancelike.ledger.memory import CallMemory, Kept
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import EmbeddingReceipt, OnEmbeddingError
 
 
 @dataclass(slots=True)
-class _Asked:
+class Asked:
     """What one call asked of one function.
 
     Attributes:
+        function: The function.
+        fingerprint: Its fingerprint.
         ledger: Where its vectors are kept, or None.
-        seen: Inputs met so far; a number of 0 is a vector, 1 a failure.
+        kept: The same, or the call's own memory.
+        seen: Inputs met so far.
         failures: Inputs that failed, by key.
+        listed: Inputs listed as failed, by key and vector column.
+        example: An input that the function has embedded, or None.
     """
 
-    ledger: FunctionLedger | None
+    function: EmbeddingFunction
     fingerprint: str
+    ledger: FunctionLedger | None
+    kept: Kept
     seen: KeyIndex = field(default_factory=KeyIndex)
     failures: dict[bytes, EmbeddingError] = field(default_factory=dict)
+    listed: set[tuple[bytes, str]] = field(default_factory=set)
+    example: Any = None
 
 
 class Embedder:
     """Makes the vectors of one `add`, `update`, `merge_insert` or the like, and keeps its receipt.
+
+    As a context manager it sees to it that nothing is asked for any more once the block was left by an exception, as
+    by Ctrl-C: what makes the vectors often runs in another thread than the one that is interrupted.
 
     Args:
         ledger: What was paid for before, and keeps what is paid for now; None neither reuses nor keeps.
@@ -48,9 +65,12 @@ class Embedder:
         budget_tokens: Most tokens to send; None for no bound.
         failures: Where inputs that fail are listed, for `embedding_errors`.
         drift: Checks each function before its first use.
+        all_may_fail: Take no number of inputs that fail for a sign that the function is broken.
 
     Attributes:
         rows: Rows that the call has gone through; whoever goes through them counts.
+        started: When the call began, in UTC.
+        told: Called after each request that was answered, or None.
     """
 
     def __init__(
@@ -61,15 +81,32 @@ class Embedder:
         budget_tokens: int | None = None,
         failures: TableFailures | None = None,
         drift: DriftGuard | None = None,
+        all_may_fail: bool = False,
     ) -> None:
-        self.on_error = on_error
+        if on_error not in ("raise", "quarantine", "drop"):
+            raise ValueError(f"on_embedding_error is 'raise', 'quarantine' or 'drop', not {on_error!r}")
+        self.on_error: OnEmbeddingError = on_error
         self.rows = 0
+        self.started = datetime.now(UTC)
+        self.told: Callable[[], object] | None = None
         self._ledger, self._budget_tokens, self._failures = ledger, budget_tokens, failures
-        self._drift = drift
-        self._asked: dict[str, _Asked] = {}
+        self._drift, self._all_may_fail = drift, all_may_fail
+        self._asked: dict[str, Asked] = {}
         self._calls = CallStats()
         self._texts = self._reused = self._embedded = self._failed = self._tokens = 0
         self._seconds = 0.0
+        self._at_work, self._stopped = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._stopped.set()
+            with self._at_work:  # requests under way are answered, and what they brought is kept
+                pass
 
     def __call__(self, binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Answer]:
         """A vector for each of *inputs*, distinct and none of them None, or the error that stands in its place.
@@ -80,7 +117,8 @@ class Embedder:
         """
         started = time.perf_counter()
         try:
-            return self._answers(binding, inputs)
+            with self._at_work:
+                return self._answers(binding, inputs)
         finally:
             self._seconds += time.perf_counter() - started
 
@@ -107,84 +145,147 @@ class Embedder:
         return self.receipt()
 
     def _answers(self, binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Answer]:
-        function: EmbeddingFunction = binding.function.ready()
-        asked = self._of(function, binding)
+        asked = self._of(binding)
         keys = input_keys(asked.fingerprint, "source", inputs)
-        known = self._known(asked, keys)
         new = asked.seen.find(keys) < 0
-        unknown = [place for place, answer in enumerate(known) if answer is None]
-        self._texts += int(new.sum())
-        self._reused += sum(bool(new[place]) for place, answer in enumerate(known) if answer is not None)
-        self._pay(binding, function, asked, inputs, keys, unknown, known)
         asked.seen.add(keys, np.zeros(len(keys), np.int64))
-        return [answer for answer in known if answer is not None]
+        answers = self._known(asked, keys)
+        unknown = [place for place, answer in enumerate(answers) if answer is None]
+        self._texts += int(new.sum())
+        self._reused += int(new.sum() - new[unknown].sum())
+        if len(unknown) < len(inputs):
+            asked.example = next((i for i, a in zip(inputs, answers, strict=True) if _is_vector(a)), asked.example)
+        if unknown:
+            self._pay(asked, [inputs[place] for place in unknown], keys[unknown], new[unknown], unknown, answers)
+        self._list_failures(binding, asked, inputs, keys, answers)
+        complete = [answer for answer in answers if answer is not None]
+        assert len(complete) == len(inputs), "each input has its vector or its error"
+        return complete
 
-    def _of(self, function: EmbeddingFunction, binding: EmbeddingFunctionConfig) -> _Asked:
+    def _of(self, binding: EmbeddingFunctionConfig) -> Asked:
+        function: EmbeddingFunction = binding.function.ready()
         mark = fingerprint(function)
         if mark not in self._asked:
-            self._asked[mark] = _Asked(None if self._ledger is None else self._ledger.of(function), mark)
+            ledger = None if self._ledger is None else self._ledger.marked(mark)
+            self._asked[mark] = Asked(function, mark, ledger, CallMemory() if ledger is None else ledger)
         if self._drift is not None:
             self._drift.check(function, binding.vector_column, self._asked[mark].ledger, writes=True)
         return self._asked[mark]
 
-    def _known(self, asked: _Asked, keys: Keys) -> list[Answer | None]:
-        known: list[Answer | None] = [asked.failures.get(key.tobytes()) for key in keys] if asked.failures else []
-        known = known or [None] * len(keys)
-        if asked.ledger is None:
-            return known
-        places = asked.ledger.find(keys)
-        found = np.flatnonzero(places >= 0)
-        for place, vector in zip(found, asked.ledger.take(places[found].tolist()), strict=True):
-            known[place] = vector
-        return known
+    def _known(self, asked: Asked, keys: Keys) -> list[Answer | None]:
+        answers: list[Answer | None] = list(asked.kept.recall(keys))
+        if asked.failures:
+            answers = [asked.failures.get(keys[i].tobytes()) if a is None else a for i, a in enumerate(answers)]
+        return answers
 
     def _pay(
         self,
-        binding: EmbeddingFunctionConfig,
-        function: EmbeddingFunction,
-        asked: _Asked,
-        inputs: Sequence[Any],
+        asked: Asked,
+        inputs: list[Any],
         keys: Keys,
-        unknown: Sequence[int],
+        new: NDArray[np.bool_],
+        where: Sequence[int],
         answers: list[Answer | None],
     ) -> None:
-        """Embed the inputs at *unknown*, and put each answer where it belongs as soon as it is there."""
+        """Embed *inputs*, and put each answer at its place in *answers* as soon as it is there.
+
+        Args:
+            asked: The function.
+            inputs: What it has no vector for.
+            keys: Their keys.
+            new: Which of them the call has not met before.
+            where: Their places in *answers*.
+            answers: Of the window.
+        """
+        journal = _Journal(asked.kept, asked.function.record_within_s)
 
         def keep(places: Sequence[int], got: Sequence[Answer]) -> None:
-            vectors = [(unknown[place], answer) for place, answer in zip(places, got, strict=True)]
-            made = [(place, vector) for place, vector in vectors if not isinstance(vector, EmbeddingError)]
-            if asked.ledger is not None and made:
-                asked.ledger.record(keys[[place for place, _ in made]], [vector for _, vector in made])
-            self._embedded += len(made)
-            for place, answer in vectors:
-                answers[place] = answer
+            made = [(place, answer) for place, answer in zip(places, got, strict=True) if _is_vector(answer)]
+            journal.record(keys[[place for place, _ in made]], [vector for _, vector in made])
+            self._embedded += int(new[[place for place, _ in made]].sum())
+            for place, answer in zip(places, got, strict=True):
+                answers[where[place]] = answer
                 if isinstance(answer, EmbeddingError):
-                    self._note(binding, asked, inputs[place], keys[place].tobytes(), answer)
+                    self._failed += int(new[place])
+                    asked.failures[keys[place].tobytes()] = answer
+                else:
+                    asked.example = inputs[place]
+            if self.told is not None:
+                self.told()
 
         try:
             embed_distinct(
-                function,
-                [inputs[place] for place in unknown],
+                asked.function,
+                inputs,
                 paid=keep,
-                before=lambda request: self._spend(function, request),
+                before=lambda request: self._spend(asked.function, request),
                 stats=self._calls,
+                cancelled=self._stopped,
                 stop_at_failure=self.on_error == "raise",
+                all_may_fail=self._all_may_fail,
+                example=asked.example,
             )
         except EmbeddingError as error:
             if error.row is not None:
-                error.row = unknown[error.row]
+                error.row = where[error.row]
             raise
+        finally:
+            journal.flush()
 
-    def _note(
-        self, binding: EmbeddingFunctionConfig, asked: _Asked, value: Any, key: bytes, error: EmbeddingError
+    def _list_failures(
+        self,
+        binding: EmbeddingFunctionConfig,
+        asked: Asked,
+        inputs: Sequence[Any],
+        keys: Keys,
+        answers: Sequence[Answer | None],
     ) -> None:
-        self._failed += 1
-        asked.failures[key] = error
-        if self._failures is not None and self.on_error != "raise":
-            self._failures.record([FailedInput.of(binding, key, value, error, dropped=self.on_error == "drop")])
+        if self._failures is None or not asked.failures:
+            return
+        failed = []
+        for value, key, answer in zip(inputs, keys, answers, strict=True):
+            listing = (key.tobytes(), binding.vector_column)
+            if isinstance(answer, EmbeddingError) and listing not in asked.listed:
+                asked.listed.add(listing)
+                dropped = self.on_error == "drop"
+                failed.append(
+                    FailedInput.of(binding, asked.function, asked.fingerprint, value, answer, dropped=dropped)
+                )
+        self._failures.record(failed)
 
     def _spend(self, function: EmbeddingFunction, request: Sequence[Any]) -> None:
         tokens = sum(function.count_tokens(request))
         if self._budget_tokens is not None and self._tokens + tokens > self._budget_tokens:
             raise BudgetExceeded(self._budget_tokens, self._tokens, tokens)
         self._tokens += tokens
+
+
+class _Journal:
+    """Records vectors at once, or those of some fast requests together where the function allows it.
+
+    Args:
+        kept: Where.
+        within_s: Seconds that a vector may wait to be recorded.
+    """
+
+    def __init__(self, kept: Kept, within_s: float) -> None:
+        self._kept, self._within_s = kept, within_s
+        self._waiting: list[tuple[Keys, list[Any]]] = []
+        self._flushed = time.monotonic()
+
+    def record(self, keys: Keys, vectors: list[Any]) -> None:
+        if vectors:
+            self._waiting.append((keys, vectors))
+        if time.monotonic() - self._flushed >= self._within_s:
+            self.flush()
+
+    def flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            keys = np.concatenate([keys for keys, _ in waiting])
+            self._kept.record(keys, [vector for _, vectors in waiting for vector in vectors])
+        self._flushed = time.monotonic()
+
+
+def _is_vector(answer: Answer | None) -> bool:
+    return isinstance(answer, np.ndarray)

@@ -63,8 +63,8 @@ def from_arrow(column: pa.Array | pa.ChunkedArray) -> Keys:
 class KeyIndex:
     """Finds the number last stored with a key; grows by batches, 24 bytes a key.
 
-    Batches are sorted runs, each at least twice as long as the next: adding n keys takes about n log n steps in all, and
-    finding is a few binary searches.
+    Batches are sorted runs, each at least twice as long as the next: adding n keys takes about n log n steps in all,
+    and finding is a few binary searches.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ It can be deleted at any time, also while tables are open: what was in it is the
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -109,6 +109,16 @@ class FunctionLedger:
         found = dict(zip(rows["_rowid"].to_pylist(), _to_arrays(rows["vector"]), strict=True))
         return [found.get(int(distinct[i])) for i in of_wanted]
 
+    def vectors(self) -> Iterator[list[NDArray[Any]]]:
+        """All vectors, a batch at a time."""
+        with self._lock:
+            dataset = self._current()
+            if dataset is None:
+                return
+            batches = dataset.scan(Scan(columns=["vector"]))
+        for batch in batches:
+            yield _to_arrays(pa.chunked_array([batch.column(0)]))
+
     def record(self, keys: Keys, vectors: Sequence[NDArray[Any]]) -> None:
         """Make *vectors* durable under *keys*, in one commit."""
         if not len(keys):
@@ -160,7 +170,7 @@ class FunctionLedger:
         return bool(oldest)
 
     def _catch_up(self) -> None:
-        """Index what was appended since. Entries keep their row ids when files are merged; `take` knows of pruned ones."""
+        """Index what was appended since. Merged files keep their entries' row ids, and `take` knows of pruned ones."""
         dataset = self._current()
         if dataset is None or dataset.version == self._version:
             return

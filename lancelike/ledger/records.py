@@ -24,10 +24,17 @@ class TableRecords:
         self.failures = TableFailures(location, table)
         self.drift = DriftGuard(location, table, allow_drift=allow_drift)
 
-    def embedder(self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None) -> Embedder:
+    def embedder(
+        self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None, *, all_may_fail: bool = False
+    ) -> Embedder:
         """What makes the vectors of one call."""
         return Embedder(
-            self.ledger, on_error=on_error, budget_tokens=budget_tokens, failures=self.failures, drift=self.drift
+            self.ledger,
+            on_error=on_error,
+            budget_tokens=budget_tokens,
+            failures=self.failures,
+            drift=self.drift,
+            all_may_fail=all_may_fail,
         )
 
     def forget(self) -> None:

@@ -137,7 +137,7 @@ def _stacked(rows: Sequence[Any]) -> NDArray[Any]:
 
 def _checked(array: NDArray[Any]) -> NDArray[Any]:
     if array.size == 0:
-        raise QueryError("the query vector is empty; give a vector, or None to read rows without ranking them")
+        raise QueryError("Vector query must be a non-empty list or array; give None to read rows without ranking them")
     if array.dtype.kind not in "iuf" or array.ndim > 2:
         raise QueryError(f"a query vector is made of numbers; {shorten(array.tolist())} is not")
     if not np.isfinite(array).all():

@@ -135,10 +135,11 @@ def bindings_to_metadata(configs: Iterable[EmbeddingFunctionConfig]) -> Metadata
     Raises:
         SchemaError: Two of them fill the same vector column.
     """
-    return _write([_stored(config) for config in configs], {})
+    return _write([to_stored(config) for config in configs], {})
 
 
-def _stored(config: EmbeddingFunctionConfig) -> StoredBinding:
+def to_stored(config: EmbeddingFunctionConfig) -> StoredBinding:
+    """*config* as the metadata has it."""
     function = config.function.stored()
     return StoredBinding(
         function["name"], function["model"], config.vector_column, config.source_column, config.template
@@ -158,7 +159,8 @@ def stored_bindings(metadata: Mapping[bytes, bytes] | None) -> list[StoredBindin
 
 def rename_in_metadata(metadata: Mapping[bytes, bytes] | None, names: Mapping[str, str]) -> Metadata:
     """*metadata* with its bindings following columns renamed from old to new *names*; all else is kept."""
-    return _write([_renamed(binding, names) for binding in stored_bindings(metadata)], metadata or {})
+    renamed = _write([_renamed(binding, names) for binding in stored_bindings(metadata)], metadata or {})
+    return with_previous(renamed, {names.get(key, key): tag for key, tag in previous_bindings(metadata).items()})
 
 
 def drop_from_metadata(metadata: Mapping[bytes, bytes] | None, columns: Collection[str]) -> Metadata:
@@ -167,7 +169,29 @@ def drop_from_metadata(metadata: Mapping[bytes, bytes] | None, columns: Collecti
     A binding whose source is dropped stays: its function still embeds what the vectors are searched with.
     """
     kept = [binding for binding in stored_bindings(metadata) if binding.vector_column not in columns]
-    return _write(kept, metadata or {})
+    previous = {key: tag for key, tag in previous_bindings(metadata).items() if key not in columns}
+    return with_previous(_write(kept, metadata or {}), previous)
+
+
+def bind_in_metadata(metadata: Mapping[bytes, bytes] | None, binding: StoredBinding) -> Metadata:
+    """*metadata* with *binding* in place of what filled its vector column before, if anything did."""
+    bindings = stored_bindings(metadata)
+    kept = [binding if each.vector_column == binding.vector_column else each for each in bindings]
+    return _write(kept if binding in kept else [*kept, binding], metadata or {})
+
+
+def previous_bindings(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Tags of the versions before the functions of vector columns were changed, by column."""
+    return dict(_own_entries(metadata or {}).get("previous", {}))
+
+
+def with_previous(metadata: Mapping[bytes, bytes] | None, previous: Mapping[str, str]) -> Metadata:
+    """*metadata* with *previous* as its `previous_bindings`."""
+    own = {key: value for key, value in _own_entries(metadata or {}).items() if key != "previous"}
+    if previous:
+        own["previous"] = dict(previous)
+    changed = {key: value for key, value in (metadata or {}).items() if key != OWN_KEY}
+    return {**changed, OWN_KEY: json.dumps(own).encode()} if own else changed
 
 
 def _renamed(binding: StoredBinding, names: Mapping[str, str]) -> StoredBinding:

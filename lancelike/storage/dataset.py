@@ -10,26 +10,31 @@ from contextlib import AbstractContextManager, closing
 from itertools import count
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from lance import LanceDataset, LanceOperation, LanceScanner, write_dataset
 from lance.dataset import ColumnOrdering
+from numpy.typing import NDArray
 
 from lancelike.errors import (
     ColumnNotFoundError,
     CommitConflictError,
     QueryError,
     ReadOnlyTableError,
+    SchemaError,
     TableClosedError,
     TableExistsError,
     TableNotFoundError,
 )
 from lancelike.query.plan import Scan
+from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
 from lancelike.storage.location import Location, write_first_version
 from lancelike.storage.merging import MergeClauses, merge
 from lancelike.storage.pulling import Pull, Spool, callers_errors
-from lancelike.storage.rewriting import Rewrite, Transform
+from lancelike.storage.rewriting import Rewrite, RowTransform, Transform
+from lancelike.storage.transactions import OURS
 from lancelike.types import CreateMode, MergeResult
 
 T = TypeVar("T")
@@ -295,6 +300,7 @@ class Dataset:
 
         Raises:
             BadDataError: The columns are not the table's, or hold null where they must not.
+            SchemaError: *reader*'s metadata names other embedding functions than the table now has.
             Exception: What the source of *reader* raised, as itself; nothing of the rows is visible then.
         """
         return self._write_rows(reader, mode="append")
@@ -311,6 +317,8 @@ class Dataset:
         data_storage_version: str | None = None,
     ) -> int:
         latest, pull = self._latest(), Pull(reader)
+        if mode == "append":
+            self._check_functions(reader.schema.metadata, latest)
         with callers_errors(pull), self.errors():
             written = write_dataset(
                 pull.reader,
@@ -319,6 +327,7 @@ class Dataset:
                 data_storage_version=data_storage_version,
                 enable_stable_row_ids=latest.has_stable_row_ids,
                 storage_options=self.location.storage_options,
+                transaction_properties=dict(OURS),
             )
         return self._show(written)
 
@@ -352,9 +361,43 @@ class Dataset:
             CommitConflictError: Other writers kept changing the same fragments. Rows are only transformed again when
                 they changed themselves.
         """
-        rewrite = Rewrite(where, columns, transform, self.errors)
+        bound = self.schema.metadata
+        rewrite = Rewrite(where, columns, lambda rows, _: transform(rows), self.errors)
+
+        def run(latest: LanceDataset) -> int:
+            self._check_functions(bound, latest)
+            return rewrite.run(latest, self.location.storage_options)
+
         with callers_errors(rewrite):
-            rows = self.change(lambda latest: rewrite.run(latest, self.location.storage_options))
+            rows = self.change(run)
+        return rows, self.version
+
+    def rewrite_rows_by_id(
+        self, row_ids: NDArray[np.uint64], transform: RowTransform, properties: Mapping[str, str] = OURS
+    ) -> tuple[int, int]:
+        """Change the rows with these `_rowid`s as *transform* says, which gets their ids too, in one commit.
+
+        Args:
+            row_ids: Of the version shown.
+            transform: As for `rewrite_rows`.
+            properties: What the commit says of itself.
+
+        Returns:
+            Rows changed, and the version that made.
+
+        Raises:
+            CommitConflictError: The table changed since; nothing is done.
+        """
+        wanted, shown = ", ".join(map(str, row_ids)), self.version
+        rewrite = Rewrite(f"_rowid IN ({wanted})", {}, transform, self.errors, properties)
+
+        def run(latest: LanceDataset) -> int:
+            if latest.version != shown:
+                raise CommitConflictError(f"the table changed since version {shown}", self.uri)
+            return rewrite.run(latest, self.location.storage_options)
+
+        with callers_errors(rewrite):
+            rows = self.change(run, attempts=1)
         return rows, self.version
 
     def merge(
@@ -403,6 +446,7 @@ class Dataset:
         def attempt(latest: LanceDataset) -> dict[str, int]:
             nonlocal attempts
             attempts += 1
+            self._check_functions(reader.schema.metadata, latest)
             return merge(latest, clauses, spool.read(), self.location.storage_options)
 
         self._check_writable()
@@ -478,6 +522,15 @@ class Dataset:
         self._check_writable()
         self.refresh()
         return copy.copy(self._shown)
+
+    def _check_functions(self, bound: Mapping[bytes, bytes] | None, latest: LanceDataset) -> None:
+        """See that rows which were embedded as *bound* says are written to a table that still says so."""
+        ours = stored_bindings(bound)
+        if ours and ours != stored_bindings(latest.schema.metadata):
+            raise SchemaError(
+                f"the embedding functions of table {self.name!r} changed while vectors were made for it; "
+                "nothing is written: call checkout_latest() and write again"
+            )
 
     def _check_writable(self) -> None:
         self._readable()

@@ -144,13 +144,25 @@ def create_scalar_index(
     settings = _text_settings(config) if isinstance(config, FTS) else {}
     kind = SCALAR_TYPES[type(config)]
     name = _free_name(dataset, name or f"{column}_idx", replace)
-    with _heard(progress) as callback:
+    with _heard(progress) as callback, _told_of_type(dataset, column, config):
         dataset.change(
             lambda latest: latest.create_scalar_index(
                 column, kind, name=name, replace=replace, train=train, progress_callback=callback, **settings
             )
         )
     return name
+
+
+@contextmanager
+def _told_of_type(dataset: Dataset, column: str, config: object) -> Iterator[None]:
+    """Name index and type where Lance refuses a column for its type."""
+    try:
+        yield
+    except QueryError as error:
+        if "index column" not in str(error):
+            raise
+        kind, found = type(config).__name__, dataset.lance.lance_schema.field(column).to_arrow().type
+        raise QueryError(f"a {kind} index cannot be created on column {column!r}, which holds {found}") from error
 
 
 def list_indices(dataset: Dataset) -> list[IndexConfig]:

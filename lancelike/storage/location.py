@@ -67,14 +67,17 @@ class Location:
         self.key = f"memory://{uuid.uuid4().hex}" if self.is_memory else f"{self.uri} {self.storage_options or ''}"
         self._session = session
         self._in_memory: dict[str, lance.LanceDataset] = {}
+        self._children: dict[str, Location] = {}
 
     def __repr__(self) -> str:
         return f"Location({self.uri!r})"
 
     def child(self, path: str) -> Location:
-        """The location *path* below this one; of a database in memory, another one in memory."""
-        uri = self.uri if self.is_memory else f"{self.uri}/{path}"
-        return Location(uri, self.storage_options, self._session)
+        """The location *path* below this one, the same each time; of a database in memory, another in memory."""
+        if path not in self._children:
+            uri = self.uri if self.is_memory else f"{self.uri}/{path}"
+            self._children[path] = Location(uri, self.storage_options, self._session)
+        return self._children[path]
 
     def list_tables(self) -> list[str]:
         """Names of the tables, sorted."""

@@ -23,6 +23,8 @@ from lancelike.storage.transactions import OURS, commit
 from lancelike.types import StorageOptions
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+RowTransform: TypeAlias = Callable[[pa.RecordBatch, NDArray[np.uint64]], pa.RecordBatch]
+"""Gets whole rows and the `_rowid` of each."""
 
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
@@ -68,7 +70,7 @@ class Rewrite:
         self,
         where: str | None,
         columns: Mapping[str, str],
-        transform: Transform,
+        transform: RowTransform,
         errors: Callable[[], AbstractContextManager[None]],
         properties: Mapping[str, str] = OURS,
     ) -> None:
@@ -115,10 +117,11 @@ class Rewrite:
         schema = dataset.schema
         for batch in self._matching_rows(dataset):
             before = _conform(batch, schema)
-            after = _conform(self._transform(before), schema)
+            row_ids = batch["_rowid"].to_numpy()
+            after = _conform(self._transform(before, row_ids), schema)
             if after.num_rows != before.num_rows:
                 raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
-            written.row_ids.append(batch["_rowid"].to_numpy())
+            written.row_ids.append(row_ids)
             written.changed.update(self._columns, _different(before, after))
             yield after
 

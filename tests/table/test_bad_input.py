@@ -26,6 +26,8 @@ from lancelike.errors import (
     TableNameError,
     TableNotFoundError,
 )
+from lancelike.index import FTS, Bitmap, BTree, IvfPq, LabelList
+from lancelike.pydantic import LanceModel, Vector
 from tests.table.conftest import Doc, hashing
 
 VECTOR = [0.0] * 31 + [1.0]
@@ -150,8 +152,27 @@ def test_a_query_of_the_wrong_length(plain: lancelike.Table) -> None:
         plain.search([1.0, 2.0, 3.0], vector_column_name="vector").to_list()
     with pytest.raises(QueryError, match="NaN"):
         plain.search([1.0, float("nan")])
+    with pytest.raises(QueryError, match="non-empty"):
+        plain.search([])
     with pytest.raises(QueryError, match="has no registered embedding function"):
         plain.search("a text").to_list()
+
+
+@pytest.mark.parametrize(
+    ("column", "config", "says"),
+    [
+        ("id", LabelList(), "a LabelList index cannot be created on column 'id', which holds int64"),
+        ("vector", BTree(), "a BTree index cannot be created on column 'vector'"),
+        ("vector", Bitmap(), "a Bitmap index cannot be created on column 'vector'"),
+        ("id", FTS(), "a FTS index cannot be created on column 'id'"),
+        ("name", IvfPq(), "column 'name' holds string, not vectors"),
+    ],
+)
+def test_an_index_that_does_not_suit_its_column(
+    plain: lancelike.Table, folder: Path, column: str, config: Any, says: str
+) -> None:
+    with unchanged(plain, folder), pytest.raises(QueryError, match=says):
+        plain.create_index(column, config=config)
 
 
 # -- columns and values ------------------------------------------------------------------------------------------------
@@ -504,3 +525,20 @@ def test_vectors_of_the_function_that_do_not_fit(db: lancelike.DBConnection, fol
     with pytest.raises(lancelike.LancelikeError, match=r"16.*32|32.*16"):
         db.create_table("t", schema=schema, embedding_functions=[config])
     assert list(folder.glob("*")) == []
+
+
+def test_a_vector_whose_source_was_dropped(db: lancelike.DBConnection, folder: Path) -> None:
+    class Page(LanceModel):
+        id: int
+        title: str | None
+        body: str | None
+        vector: Vector(32) = hashing.VectorField(template="{title} {body}")  # type: ignore[valid-type]
+
+    pages = db.create_table("pages", [{"id": 1, "title": "a", "body": "b"}], schema=Page)
+    pages.drop_columns(["body"])
+    with unchanged(pages, folder), pytest.raises(BadDataError, match=r"row 1, column 'vector': .*'body' is not in"):
+        pages.add([{"id": 2, "title": "x", "vector": VECTOR}, {"id": 3, "title": "y"}])
+    with unchanged(pages, folder), pytest.raises(BadDataError, match=r"column 'vector': .*'body' is not in"):
+        pages.update(where="id = 1", values={"title": "z"})
+    pages.update(where="id = 1", values={"title": "z", "vector": VECTOR})
+    assert pages.search("a b").limit(1).to_list()[0]["vector"] == VECTOR

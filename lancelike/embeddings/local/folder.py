@@ -17,6 +17,8 @@ Pooling: TypeAlias = Literal["mean", "cls", "max", "lasttoken", "weightedmean", 
 WEIGHTS = "model.safetensors"
 GRAPHS = ("model.onnx", "onnx/model.onnx")
 TOKENIZER = "tokenizer.json"
+ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+"""Values of `model_type` for which a graph can be written: BERT, and RoBERTa with its kin, alike but for positions."""
 OLD_POOLING: Mapping[str, str] = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -135,8 +137,6 @@ def _snapshot(repo: str, patterns: list[str]) -> Path:
 
 
 def _is_foreign(folder: Path) -> bool:
-    from lancelike.embeddings.local.graph import ARCHITECTURES
-
     return _read_json(folder / "config.json").get("model_type") not in ARCHITECTURES
 
 

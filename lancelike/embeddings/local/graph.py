@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancelike._optional import require
-from lancelike.embeddings.local.folder import ModelFolder, position_offset
+from lancelike.embeddings.local.folder import ARCHITECTURES, ModelFolder, position_offset
 from lancelike.errors import EmbeddingFunctionUnavailable
 
-ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
-"""Values of `model_type` for which a graph can be written: BERT, and RoBERTa with its kin, alike but for positions."""
 ACTIVATIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {}),
     "gelu_new": ("Gelu", {"approximate": "tanh"}),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
 from lancelike.embeddings.retrying import Verdict, retry_after_s
 from lancelike.types import Vectors
@@ -72,6 +74,10 @@ class GeminiText(KeyedTextFunction):
     vertexai: bool = False
     project: str | None = None
     location: str | None = None
+
+    @classmethod
+    def _describe(cls) -> FunctionDescription:
+        return replace(super()._describe(), ndims=DEFAULT_DIM)
 
     def ndims(self) -> int:
         """Length of the vectors: `dim`, else 768 for Gemini's models, else that of the model."""

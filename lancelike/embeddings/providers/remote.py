@@ -133,6 +133,10 @@ class RemoteTextFunction(TextEmbeddingFunction):
             text = text.replace(value, "***")
         return text
 
+    def preflight(self) -> None:
+        """Raise ImportError or VariableNotFoundError if the client can't be made; nothing is sent."""
+        getattr(self, "_client", None)
+
     def _known_ndims(self) -> int | None:
         model = self.models.get(self.name)
         return None if model is None else model.ndims

@@ -7,6 +7,7 @@ import importlib.util
 import threading
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,6 +71,11 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
     def ndims(self) -> int:
         """Length of the vectors; loads the model."""
         return int(self._model.get_embedding_dimension())
+
+    def preflight(self) -> None:
+        """Raise ImportError if the package isn't there; it takes seconds to import, so it is only looked for."""
+        if find_spec("sentence_transformers") is None:
+            require("sentence_transformers", extra="local", needed_by="SentenceTransformerEmbeddings")
 
     def compute_source_embeddings(self, texts: Any, /) -> Vectors:
         """Embed *texts*, which are to be stored."""
