@@ -15,6 +15,7 @@ from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import ingest, update_rows
 from lancelike.ledger import Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
+from lancelike.lifecycle import freshness
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
 from lancelike.query.plan import Scan
@@ -38,6 +39,7 @@ from lancelike.storage import index as indices
 from lancelike.types import (
     AddResult,
     DeleteResult,
+    EmbeddingReceipt,
     OnBadVectors,
     OnEmbeddingError,
     QueryType,
@@ -177,7 +179,10 @@ class Table:
             fill_value=fill_value,
             progress=progress,
         )
-        version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
+        with embedder:
+            version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
+        if mode == "overwrite":
+            self._records.failures.forget_before(embedder.started)
         return AddResult(version, embedder.finish())
 
     def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
@@ -199,6 +204,8 @@ class Table:
         values: Mapping[str, Any] | None = None,
         *,
         values_sql: Mapping[str, str] | None = None,
+        on_embedding_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
     ) -> UpdateResult:
         """Change columns of the rows that match, and in the same commit the vectors made from them.
 
@@ -206,11 +213,17 @@ class Table:
             where: SQL filter; None means every row.
             values: New values by column.
             values_sql: New values as SQL expressions over the row's old ones, as in `{"n": "n + 1"}`.
+            on_embedding_error: As in `add`; an update leaves no row out, so `"drop"` is refused.
+            budget_tokens: As in `add`.
+
+        Raises:
+            EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
         """
         if (values is None) == (values_sql is None):
             raise ValueError("update takes exactly one of values= and values_sql=")
+        embedder = self._records.embedder(on_embedding_error, budget_tokens)
         new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
-        return update_rows(self._shown, self._bindings, new, where, embedder=self._records.embedder())
+        return update_rows(self._shown, self._bindings, new, where, embedder=embedder)
 
     def delete(self, where: str) -> DeleteResult:
         """Delete the rows that match the SQL filter *where*."""
@@ -218,6 +231,36 @@ class Table:
             raise QueryError("delete needs a filter; 'true' deletes every row")
         deleted, version = self._shown.delete(where)
         return DeleteResult(num_deleted_rows=deleted, version=version)
+
+    # -- embeddings ----------------------------------------------------------------------------------------------
+
+    def verify(self) -> pa.Table:
+        """The rows whose vector no longer matches its source, also after another program wrote to the table.
+
+        Nothing is embedded. A vector that was given, by a caller or another program, is in step until its source
+        changes. The table's versions are gone through back to the last `refresh`; of what was done in versions cleaned
+        up since, only vectors that the database holds a payment for are found.
+
+        Returns:
+            `row_id` (Lance's `_rowid`), `vector_column`, `source_column`, and `reason`: `"no vector"`, or
+            `"source changed"`; by vector column and row.
+        """
+        return freshness.verify(self._dataset, self._bindings, self._records.ledger)
+
+    def refresh(self, *, on_embedding_error: OnEmbeddingError = "raise") -> EmbeddingReceipt:
+        """Make the vectors of the rows that `verify` finds anew, in one commit; what that took.
+
+        Args:
+            on_embedding_error: `"raise"` changes nothing when a source is refused; `"quarantine"` leaves its row with a
+                null vector, listed in `embedding_errors`.
+
+        Raises:
+            EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
+        """
+        if on_embedding_error == "drop":
+            raise ValueError("refresh drops no rows: on_embedding_error is 'raise' or 'quarantine'")
+        embedder = self._records.embedder(on_embedding_error)
+        return freshness.refresh(self._shown, self._bindings, embedder, self._records.ledger)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

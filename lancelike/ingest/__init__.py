@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
-from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, source_inputs
+from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, fill_lacking, source_inputs
 from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.merge import MergeClauses, merge_rows
 from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
@@ -22,6 +22,7 @@ __all__ = [
     "create_batches",
     "embed_batches",
     "embed_rows",
+    "fill_lacking",
     "fit_vectors",
     "infer_schema",
     "ingest",

@@ -59,7 +59,7 @@ def embed_batches(
         return
     for window in _windows(_refuse_orphans(batches, schema, bindings), bindings):
         for binding in bindings:
-            window = _fill(window, schema, binding, embed, drop_failed)
+            window = fill_lacking(window, schema, binding, embed, drop_failed)
         _refuse_nulls(window, schema, bindings)
         yield window
 
@@ -94,7 +94,7 @@ def embed_rows(
         rows = rows.with_data(rows.data.set_column(index, field, pa.nulls(len(rows), field.type)))
     for binding in due:
         try:
-            rows = _fill(rows, batch.schema, binding, embed)
+            rows = fill_lacking(rows, batch.schema, binding, embed)
         except EmbeddingError as error:
             error.row = None
             raise
@@ -186,9 +186,10 @@ def _nulls(column: pa.Array) -> NDArray[np.bool_]:
 # -- one binding in one window -----------------------------------------------------------------------------------------
 
 
-def _fill(
+def fill_lacking(
     batch: Batch, schema: pa.Schema, binding: EmbeddingFunctionConfig, embed: EmbedInputs, drop_failed: bool = False
 ) -> Batch:
+    """*batch* with the vectors of *binding* made where they are null and the source isn't; as `embed_batches` says."""
     lacking = _lacking(batch, binding)
     if not lacking.any():
         return batch

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lancelike.errors import BadDataError, ColumnNotFoundError
+from lancelike.ingest.batch import Batch
 from lancelike.ingest.pipeline import ingest
-from lancelike.ingest.read import read_batches
+from lancelike.ingest.read import Source, read_batches
 from lancelike.ledger import Embedder
+from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.types import MergeResult, OnBadVectors, Rows
 
@@ -56,8 +61,8 @@ def merge_rows(
 ) -> MergeResult:
     """Merge *data* into the table in one commit.
 
-    Vectors are made for rows that bring a source and no vector. If *data* has neither, the rows it updates keep their
-    vectors, as they keep every column that it leaves out.
+    Vectors are made for rows that bring a source and no vector, and that the merge writes. If *data* has neither, the
+    rows it updates keep their vectors, as they keep every column that it leaves out.
 
     Args:
         dataset: The table.
@@ -80,8 +85,9 @@ def merge_rows(
     _check_keys(clauses.on, names, dataset.schema)
     fed = [binding for binding in bindings if _is_fed(binding, names)]
     schema = _brought(dataset.schema, names | {binding.vector_column for binding in fed})
+    skipping = _Skipping(source.batches, dataset, clauses)
     reader = ingest(
-        source,
+        replace(source, batches=iter(skipping)) if fed and skipping.is_due else source,
         schema,
         fed,
         on_bad_vectors=on_bad_vectors,
@@ -89,18 +95,54 @@ def merge_rows(
         progress=progress,
         embedder=embedder,
     )
-    merged = dataset.merge(
-        list(clauses.on),
-        reader,
-        when_matched_update_all=clauses.when_matched_update_all,
-        when_matched_where=clauses.when_matched_where,
-        when_not_matched_insert_all=clauses.when_not_matched_insert_all,
-        when_not_matched_by_source_delete=clauses.when_not_matched_by_source_delete,
-        by_source_condition=clauses.by_source_condition,
-        use_index=clauses.use_index,
-        timeout_s=timeout_s,
-    )
-    return replace(merged, embedding=embedder.finish())
+    with embedder:
+        merged = dataset.merge(
+            list(clauses.on),
+            reader,
+            when_matched_update_all=clauses.when_matched_update_all,
+            when_matched_where=clauses.when_matched_where,
+            when_not_matched_insert_all=clauses.when_not_matched_insert_all,
+            when_not_matched_by_source_delete=clauses.when_not_matched_by_source_delete,
+            by_source_condition=clauses.by_source_condition,
+            use_index=clauses.use_index,
+            timeout_s=timeout_s,
+        )
+    return replace(merged, num_rows=merged.num_rows + skipping.skipped, embedding=embedder.finish())
+
+
+class _Skipping:
+    """Batches without the rows that a merge would not write, so that nothing is paid for these.
+
+    Attributes:
+        is_due: Whether there are any that the keys alone can tell.
+        skipped: Rows left out so far.
+    """
+
+    def __init__(self, batches: Iterator[Batch], dataset: Dataset, clauses: MergeClauses) -> None:
+        self._batches, self._dataset, self._clauses = batches, dataset, clauses
+        inserts, updates = clauses.when_not_matched_insert_all, clauses.when_matched_update_all
+        self.is_due = inserts != updates and not clauses.when_not_matched_by_source_delete
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        there = self._dataset.read(Scan(columns=list(self._clauses.on)))
+        for batch in self._batches:
+            written = _is_among(batch.data, there) == self._clauses.when_matched_update_all
+            self.skipped += int(len(batch) - written.sum())
+            yield batch if written.all() else batch.keep(written)
+
+
+def _is_among(rows: pa.RecordBatch, keys: pa.Table) -> NDArray[np.bool_]:
+    """Which of *rows* have the values of one of *keys* in its columns; a null is like nothing."""
+    columns = [rows.column(field.name).cast(field.type) for field in keys.schema]
+    if len(columns) == 1:
+        found = pc.is_in(columns[0], value_set=keys.column(0).combine_chunks(), skip_nulls=True)
+        return np.asarray(found.to_numpy(zero_copy_only=False), bool)
+    numbered = pa.table([*columns, pa.array(np.arange(len(rows)))], [*keys.schema.names, "_number"])
+    matched = numbered.join(keys, keys.schema.names, join_type="left semi")["_number"].to_numpy()
+    found = np.zeros(len(rows), bool)
+    found[matched] = True
+    return found
 
 
 def _check_keys(on: Sequence[str], names: Collection[str], schema: pa.Schema) -> None:

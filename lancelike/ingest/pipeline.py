@@ -51,7 +51,7 @@ def ingest(
     batches = align(source.batches, schema, bindings)
     batches = fit_vectors(batches, schema, bindings, on_bad_vectors, fill_value)
     batches = embed_batches(batches, schema, bindings, embedder, drop_failed=embedder.on_error == "drop")
-    batches = report_progress(batches, progress, source.num_rows, embedder.receipt)
+    batches = report_progress(batches, progress, source.num_rows, embedder)
     return pa.RecordBatchReader.from_batches(schema, _with_schema(batches, schema, embedder))
 
 

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 from lancelike._optional import require
 from lancelike.ingest.batch import Batch
-from lancelike.types import JSON, EmbeddingReceipt, ProgressCallback
-
-Receipt: TypeAlias = Callable[[], EmbeddingReceipt]
+from lancelike.ledger import Embedder
+from lancelike.types import JSON, ProgressCallback
 
 
 def report_progress(
     batches: Iterable[Batch],
     progress: Any,
     total_rows: int | None = None,
-    receipt: Receipt = EmbeddingReceipt,
+    embedder: Embedder | None = None,
 ) -> Iterator[Batch]:
-    """*batches*, reported as they are handed on to be written.
+    """*batches*, reported as they are handed on to be written, and after each request while their vectors are made.
 
     Args:
         batches: Rows that are ready.
         progress: None or False: nothing. True: a bar on stderr. A callable: called with `output_rows`, `output_bytes`,
-            `total_rows` (None until known), `elapsed_seconds`, `active_tasks`, `total_tasks`, `done`, and of the
-            distinct inputs so far `embedded`, `reused` and `failed`. An object with `update`: a tqdm of the caller's,
-            which stays open.
+            `total_rows` (None until known), `elapsed_seconds`, `rows_per_second`, `seconds_left` (None until known),
+            `active_tasks`, `total_tasks`, `done`, and of the distinct inputs so far `embedded`, `reused` and `failed`.
+            An object with `update`: a tqdm of the caller's, which stays open.
         total_rows: How many rows there will be, if known.
-        receipt: What the vectors have taken so far.
+        embedder: What makes the vectors.
 
     Raises:
         ImportError: *progress* is True and tqdm is not installed.
@@ -36,15 +35,16 @@ def report_progress(
     """
     if progress is None or progress is False:
         return iter(batches)
+    embedder = embedder or Embedder()
     if progress is True:
         tqdm = require("tqdm.auto", extra="progress", needed_by="progress=True")
         bar = tqdm.tqdm(total=total_rows, unit=" rows")
-        return _report(batches, _show_on(bar), total_rows, receipt, bar.close)
+        return _report(batches, _show_on(bar), total_rows, embedder, bar.close)
     if hasattr(progress, "update"):
         progress.total = total_rows if total_rows is not None else getattr(progress, "total", None)
-        return _report(batches, _show_on(progress), total_rows, receipt, lambda: None)
+        return _report(batches, _show_on(progress), total_rows, embedder, lambda: None)
     if callable(progress):
-        return _report(batches, progress, total_rows, receipt, lambda: None)
+        return _report(batches, progress, total_rows, embedder, lambda: None)
     raise TypeError(f"progress is True, a callable or a tqdm, not {progress!r}")
 
 
@@ -65,19 +65,22 @@ def _report(
     batches: Iterable[Batch],
     tell: ProgressCallback,
     total_rows: int | None,
-    receipt: Receipt,
+    embedder: Embedder,
     close: Callable[[], object],
 ) -> Iterator[Batch]:
     started = time.monotonic()
     rows = size = 0
 
     def state(*, done: bool) -> JSON:
-        so_far = receipt()
+        so_far = embedder.receipt()
+        total, elapsed = rows if done else total_rows, time.monotonic() - started
         return {
             "output_rows": rows,
             "output_bytes": size,
-            "total_rows": rows if done else total_rows,
-            "elapsed_seconds": time.monotonic() - started,
+            "total_rows": total,
+            "elapsed_seconds": elapsed,
+            "rows_per_second": rows / elapsed if elapsed else 0.0,
+            "seconds_left": (total - rows) * elapsed / rows if rows and total is not None else None,
             "active_tasks": 0 if done else 1,
             "total_tasks": 1,
             "done": done,
@@ -86,6 +89,7 @@ def _report(
             "failed": so_far.failed,
         }
 
+    embedder.told = lambda: tell(state(done=False))
     try:
         for batch in batches:
             rows, size = rows + len(batch), size + batch.data.nbytes
@@ -93,4 +97,5 @@ def _report(
             yield batch
         tell(state(done=True))
     finally:
+        embedder.told = None
         close()

@@ -35,8 +35,11 @@ def update_rows(
 
     Raises:
         EmbeddingError: A function failed; nothing is changed.
+        ValueError: The policy is to drop rows, and an update has none to leave out.
     """
     embedder = embedder or Embedder()
+    if embedder.on_error == "drop":
+        raise ValueError("an update leaves no row out: on_embedding_error is 'raise' or 'quarantine'")
     columns = dict(values_sql)
     touched = {_top_level(column) for column in columns}
     if touched.isdisjoint(source for binding in bindings for source in binding.source_columns):
@@ -46,7 +49,8 @@ def update_rows(
     def follow(batch: pa.RecordBatch) -> pa.RecordBatch:
         return embed_rows(batch, bindings, touched, embedder)
 
-    rows, version = dataset.rewrite_rows(where, columns, follow)
+    with embedder:
+        rows, version = dataset.rewrite_rows(where, columns, follow)
     embedder.rows = rows
     return UpdateResult(rows_updated=rows, version=version, embedding=embedder.finish())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import batched
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -58,7 +57,12 @@ def verify(dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], ledger
     return pa.concat_tables([SCHEMA.empty_table(), *found])
 
 
-def refresh(dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], embedder: Embedder) -> EmbeddingReceipt:
+def refresh(
+    dataset: Dataset,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    embedder: Embedder,
+    ledger: Ledger | None = None,
+) -> EmbeddingReceipt:
     """Make the vectors of the rows that `verify` finds anew, in one commit; what that took.
 
     A row whose source is null gets a null vector.
@@ -68,7 +72,7 @@ def refresh(dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], embed
     """
     for attempt in range(_ATTEMPTS):
         dataset.refresh()
-        stale = _by_column(verify(dataset, bindings, embedder.ledger))
+        stale = _by_column(verify(dataset, bindings, ledger))
         if not stale:
             break
         try:
@@ -217,7 +221,7 @@ def _still_so(dataset: Dataset, binding: EmbeddingFunctionConfig, facts: Facts) 
         row_ids = sorted({row_id for row_id, _ in facts})
         batches: Iterable[pa.RecordBatch] = (
             batch
-            for some in batched(row_ids, _ROWS_AT_ONCE)
+            for some in _slices(row_ids)
             for batch in dataset.rows_by_id(some, names).combine_chunks().to_batches()
         )
         now = _prints(batches, binding)
@@ -227,6 +231,10 @@ def _still_so(dataset: Dataset, binding: EmbeddingFunctionConfig, facts: Facts) 
         now = _prints(dataset.scan(Scan(columns=names, with_row_id=True)), binding)
         held = [pair in pairs for pair in now.pairs()]
     return now.row_ids[np.array(held, bool)]
+
+
+def _slices(row_ids: list[int]) -> Iterator[list[int]]:
+    return (row_ids[start : start + _ROWS_AT_ONCE] for start in range(0, len(row_ids), _ROWS_AT_ONCE))
 
 
 def _prints(batches: Iterable[pa.RecordBatch], binding: EmbeddingFunctionConfig) -> _Prints:
@@ -281,7 +289,7 @@ class _Known:
         """Those of *row_ids* whose vector is not known to be that of their source."""
         names = [*self.binding.source_columns, self.binding.vector_column]
         left: list[int] = []
-        for some in batched(row_ids.tolist(), _ROWS_AT_ONCE):
+        for some in _slices(row_ids.tolist()):
             for batch in dataset.rows_by_id(some, names).combine_chunks().to_batches():
                 in_step = self.in_step(batch)
                 left += batch["_rowid"].to_numpy()[~in_step].tolist()

@@ -21,7 +21,7 @@ REFRESHED = "lancelike.refreshed"
 _KEEP_ROWS = frozenset(
     {"Append", "Clone", "CreateIndex", "Delete", "Project", "ReserveFragments", "Restore", "Rewrite", "UpdateConfig"}
 )
-"""Operations that change no value of a row that stays: they add or remove rows, move them, or are about other things."""
+"""Operations that change no value of a row that stays: they add rows, remove or move them, or are about other things."""
 
 
 @dataclass(frozen=True, eq=False)
