@@ -13,6 +13,8 @@ from lance import LanceDataset
 from numpy.typing import NDArray
 
 import lancelike
+from benchmarks.data import NDIMS
+from lancelike.query.plan import VectorColumn, flat_batch_rows
 
 K = 10
 NPROBES = 20
@@ -53,6 +55,8 @@ class Pylance:
     def open(self) -> None:
         self._dataset = LanceDataset(self._uri)
         self._indexed = bool(self._dataset.describe_indices())
+        column = VectorColumn("vector", NDIMS, pa.float32())
+        self._batch_size = None if self._indexed else flat_batch_rows(column)
 
     def add(self, rows: Any) -> None:
         lance.write_dataset(rows, self._dataset, self._dataset.schema, mode="append")
@@ -60,7 +64,7 @@ class Pylance:
     def search(self, vector: NDArray[np.float32], refine_factor: int | None = None) -> pa.Table:
         nearest = {"column": "vector", "q": pa.array(vector), "k": K, "metric": "l2", "use_index": self._indexed}
         nearest |= {"minimum_nprobes": NPROBES, "maximum_nprobes": NPROBES, "refine_factor": refine_factor}
-        return self._dataset.scanner(nearest=nearest, prefilter=True).to_table()
+        return self._dataset.scanner(nearest=nearest, prefilter=True, batch_size=self._batch_size).to_table()
 
 
 class Lancelike:

@@ -152,14 +152,17 @@ class DBConnection:
             progress=progress,
             embedder=embedder,
         )
-        dataset = Dataset.create(
-            self._location,
-            name,
-            reader,
-            mode=mode,
-            data_storage_version=data_storage_version or options.get(_FILE_FORMAT),
-            stable_row_ids=options.get(_STABLE_ROW_IDS, "true").lower() == "true",
-        )
+        with embedder:
+            dataset = Dataset.create(
+                self._location,
+                name,
+                reader,
+                mode=mode,
+                data_storage_version=data_storage_version or options.get(_FILE_FORMAT),
+                stable_row_ids=options.get(_STABLE_ROW_IDS, "true").lower() == "true",
+            )
+        if mode == "overwrite":
+            self._records(name).replaced(embedder.started)
         embedder.finish()
         return self._table(dataset)
 

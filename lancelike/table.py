@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pyarrow as pa
 
 from lancelike._optional import require
-from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
+from lancelike.embeddings import EmbeddingFunction, EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import QueryError, SchemaError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import ingest, update_rows
-from lancelike.ledger import Ledger, TableRecords
+from lancelike.ledger import Embedder, Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
-from lancelike.lifecycle import freshness
+from lancelike.lifecycle import freshness, migration
+from lancelike.lifecycle.failed import embedding_errors, retry_failed
+from lancelike.lifecycle.planning import plan_add
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
 from lancelike.query.plan import Scan
@@ -39,6 +41,7 @@ from lancelike.storage import index as indices
 from lancelike.types import (
     AddResult,
     DeleteResult,
+    EmbeddingPlan,
     EmbeddingReceipt,
     OnBadVectors,
     OnEmbeddingError,
@@ -182,7 +185,7 @@ class Table:
         with embedder:
             version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
         if mode == "overwrite":
-            self._records.failures.forget_before(embedder.started)
+            self._records.replaced(embedder.started)
         return AddResult(version, embedder.finish())
 
     def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
@@ -225,6 +228,43 @@ class Table:
         new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
         return update_rows(self._shown, self._bindings, new, where, embedder=embedder)
 
+    def plan(self, data: Rows) -> EmbeddingPlan:
+        """What `add(data)` would embed and reuse; no function is called.
+
+        It equals the receipt of the `add` that follows, if nothing fails.
+
+        Args:
+            data: As in `add`; an iterator is used up.
+
+        Raises:
+            BadDataError: A row doesn't fit the schema.
+        """
+        return plan_add(data, self.schema, self._bindings, self._records.planner(self.schema))
+
+    def embedding_errors(self) -> pa.Table:
+        """The rows that wait with an error, since their source was refused under `"quarantine"` or `"drop"`.
+
+        Returns:
+            A row for each of them: `row_id`, `vector_column`, `source_column`, `input` (its first 2000 characters),
+            `error_class`, `message`, `attempts`, `at`. Rows that were dropped have a null `row_id`, and are listed
+            until their source is embedded after all.
+        """
+        return embedding_errors(self._dataset, self._bindings, self._records.failures, self._records.ledger)
+
+    def retry_failed(self, progress: Any = None) -> EmbeddingReceipt:
+        """Embed again the sources of the rows that `embedding_errors` lists with a row id; one commit fills them in.
+
+        Rows that fail again stay listed and are counted in the receipt; they raise nothing.
+
+        Args:
+            progress: As in `add`.
+
+        Raises:
+            EmbeddingError: A function failed as a whole, as for a refused key; nothing is changed.
+        """
+        embedder = self._records.embedder("quarantine", all_may_fail=True)
+        return retry_failed(self._shown, self._bindings, self._records.failures, embedder, progress)
+
     def delete(self, where: str) -> DeleteResult:
         """Delete the rows that match the SQL filter *where*."""
         if not where.strip():
@@ -257,10 +297,99 @@ class Table:
         Raises:
             EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
         """
-        if on_embedding_error == "drop":
-            raise ValueError("refresh drops no rows: on_embedding_error is 'raise' or 'quarantine'")
-        embedder = self._records.embedder(on_embedding_error)
+        embedder = self._records.embedder(_keeping_rows(on_embedding_error))
         return freshness.refresh(self._shown, self._bindings, embedder, self._records.ledger)
+
+    def add_embedding(
+        self,
+        vector_column: str,
+        function: EmbeddingFunction,
+        source_column: str | None = None,
+        *,
+        template: str | None = None,
+        on_embedding_error: OnEmbeddingError = "raise",
+        progress: Any = None,
+    ) -> EmbeddingReceipt:
+        """Add a vector column over the rows there are, in one commit; new rows get their vectors from then on.
+
+        Killed, the same call goes on from what was paid for. Rows are read a few thousand at a time.
+
+        Args:
+            vector_column: The new column.
+            function: Makes its vectors.
+            source_column: The column that is embedded.
+            template: Text with column names in braces, embedded in place of one column.
+            on_embedding_error: `"raise"` adds nothing when a source is refused; `"quarantine"` leaves its row with a
+                null vector, listed in `embedding_errors`.
+            progress: As in `add`.
+
+        Raises:
+            ColumnNotFoundError: A source column isn't there.
+            SchemaError: There is a column *vector_column* already.
+            EmbeddingError: The function failed; nothing is changed, and what was paid for is kept.
+        """
+        binding = EmbeddingFunctionConfig(vector_column, source_column, function, template)
+        embedder = self._records.embedder(_keeping_rows(on_embedding_error))
+        return migration.add_embedding(self._shown, binding, embedder, progress=progress)
+
+    def reembed(
+        self,
+        vector_column: str,
+        function: EmbeddingFunction,
+        *,
+        on_embedding_error: OnEmbeddingError = "raise",
+        progress: Any = None,
+    ) -> EmbeddingReceipt:
+        """Change the model of a vector column: one commit swaps vectors, their type and the function.
+
+        Until then every reader and writer goes on with the old ones. Rows that were written meanwhile get new vectors
+        too; a vector without a source can't be made anew and becomes null. The column's vector indices are built with
+        the settings they had before the swap, and attached in the commit after it; searches between the two are exact.
+        Killed, the same call goes on from what was paid for. The old vectors stay on disk, held by a tag, for
+        `rollback_embedding`; deleting that tag lets `optimize` free them.
+
+        Args:
+            vector_column: The column.
+            function: Its next function.
+            on_embedding_error: As in `add_embedding`.
+            progress: As in `add`.
+
+        Raises:
+            SchemaError: No function fills that column, or another call changed it meanwhile.
+            EmbeddingError: The function failed; nothing is changed, and what was paid for is kept.
+        """
+        self._shown.refresh()
+        binding = self.embedding_functions.get(vector_column)
+        if binding is None:
+            raise SchemaError(f"no function fills column {vector_column!r}; add_embedding adds one that is filled")
+        embedder = self._migrator(on_embedding_error)
+        self._records.drift.forget_column(vector_column)
+        receipt = migration.reembed(self._shown, binding, function, embedder, progress=progress)
+        self._records.drift.forget_column(vector_column)
+        return receipt
+
+    def rollback_embedding(self, vector_column: str, *, progress: Any = None) -> EmbeddingReceipt:
+        """Undo the last `reembed` of a column: its function, vectors and indices are again what they were.
+
+        Rows added or changed since get vectors of the old function; what that took is in the receipt.
+
+        Raises:
+            SchemaError: There is nothing to go back to.
+            EmbeddingError: The old function failed; nothing is changed.
+        """
+        embedder = self._migrator("raise")
+        self._records.drift.forget_column(vector_column)
+        receipt = migration.rollback_embedding(
+            self._shown, vector_column, self._registry.bindings, embedder, progress=progress
+        )
+        self._records.drift.forget_column(vector_column)
+        return receipt
+
+    def _migrator(self, on_embedding_error: OnEmbeddingError) -> Embedder:
+        """An embedder for another function than the column's, whose model is not to be compared with this one's."""
+        return Embedder(
+            self._records.ledger, on_error=_keeping_rows(on_embedding_error), failures=self._records.failures
+        )
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -475,6 +604,13 @@ class Table:
         metadata = self._shown.schema.metadata or {}
         kept = drop_from_metadata(metadata, names)
         return self._shown.replace_metadata(kept) if kept != metadata else version
+
+
+def _keeping_rows(on_embedding_error: OnEmbeddingError) -> OnEmbeddingError:
+    """*on_embedding_error*, for a call that drops no rows."""
+    if on_embedding_error == "drop":
+        raise ValueError("this call drops no rows: on_embedding_error is 'raise' or 'quarantine'")
+    return on_embedding_error
 
 
 LanceTable = Table

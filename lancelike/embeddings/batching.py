@@ -213,19 +213,28 @@ def _prompted(function: EmbeddingFunction, values: Sequence[Any], role: Role) ->
 def _prompts_itself(function: EmbeddingFunction, role: Role) -> bool:
     """Whether the compute method applies the prompts.
 
-    A subclass that overrides the one of TextEmbeddingFunction is not expected to, unless it says so itself.
+    One that overrides that of TextEmbeddingFunction is not expected to, unless its class, or one between the two,
+    says so itself.
     """
-    cls = type(function)
-    if isinstance(function, TextEmbeddingFunction) and "applies_prompts" not in cls.__dict__:
-        return _inherits(cls, f"compute_{role}_embeddings")
-    return cls.applies_prompts
+    return function.applies_prompts and (
+        not isinstance(function, TextEmbeddingFunction)
+        or _says_itself(type(function), "applies_prompts")
+        or _inherits(type(function), f"compute_{role}_embeddings")
+    )
+
+
+def _says_itself(cls: type, name: str) -> bool:
+    """Whether *cls*, or a class between it and TextEmbeddingFunction, sets *name*."""
+    below = cls.__mro__[: cls.__mro__.index(TextEmbeddingFunction)]
+    return any(name in each.__dict__ for each in below)
 
 
 def _takes_lists_of_queries(function: EmbeddingFunction) -> bool:
-    cls = type(function)
-    if isinstance(function, TextEmbeddingFunction) and "batches_queries" not in cls.__dict__:
-        return _inherits(cls, "compute_query_embeddings")
-    return cls.batches_queries
+    return function.batches_queries and (
+        not isinstance(function, TextEmbeddingFunction)
+        or _says_itself(type(function), "batches_queries")
+        or _inherits(type(function), "compute_query_embeddings")
+    )
 
 
 def _inherits(cls: type, method: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import http.client
 import logging
 import math
 import ssl
@@ -33,9 +31,10 @@ RETRIED_STATUSES = frozenset({408, 409, 429})
 STATUSES_OF_CALLERS = frozenset({401, 402, 403, 404, 405, 407})
 """Refusals that have nothing to do with what was sent: the key, the account, the address."""
 PROGRAMMING_ERRORS = (TypeError, NameError, AttributeError, ImportError, NotImplementedError, VariableNotFoundError)
-CONNECTION_ERRORS = (ConnectionError, TimeoutError, http.client.RemoteDisconnected, http.client.IncompleteRead)
+CONNECTION_ERRORS = (ConnectionError, TimeoutError)
 CONNECTION_ERROR_NAMES = frozenset(
     {
+        "IncompleteRead",  # http.client
         "NetworkError",  # httpx
         "RemoteProtocolError",
         "TimeoutException",
@@ -321,7 +320,9 @@ def _seconds(value: str, scale: float = 1.0) -> float | None:
 
 
 def _seconds_until(date: str) -> float:
+    from email.utils import parsedate_to_datetime  # 10 ms to import, and few services send dates
+
     try:
-        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+        return parsedate_to_datetime(date).timestamp() - time.time()
     except ValueError:
         return math.nan

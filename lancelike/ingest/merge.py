@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lancelike.errors import BadDataError, ColumnNotFoundError
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.pipeline import ingest
-from lancelike.ingest.read import Source, read_batches
+from lancelike.ingest.read import read_batches
 from lancelike.ledger import Embedder
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig

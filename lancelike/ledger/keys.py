@@ -46,6 +46,11 @@ def to_texts(keys: Keys) -> list[str]:
     return [key.tobytes().hex() for key in keys]
 
 
+def from_texts(texts: Sequence[str]) -> Keys:
+    """The keys that `to_texts` wrote."""
+    return np.frombuffer(bytes.fromhex("".join(texts)), np.uint64).reshape(-1, 2)
+
+
 def to_arrow(keys: Keys) -> pa.Array:
     """*keys* as a column of fixed-size binary."""
     return pa.FixedSizeBinaryArray.from_buffers(KEY_TYPE, len(keys), [None, pa.py_buffer(np.ascontiguousarray(keys))])

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import pyarrow as pa
+
 from lancelike.ledger.drift import DriftGuard
 from lancelike.ledger.embedder import Embedder
 from lancelike.ledger.failures import TableFailures
 from lancelike.ledger.ledger import Ledger
+from lancelike.ledger.planner import Planner
+from lancelike.ledger.tidying import tolerated
 from lancelike.storage import Location
 from lancelike.types import OnEmbeddingError
 
@@ -36,6 +42,15 @@ class TableRecords:
             drift=self.drift,
             all_may_fail=all_may_fail,
         )
+
+    def planner(self, schema: pa.Schema) -> Planner:
+        """What counts as the embedder would."""
+        return Planner(self.ledger, schema)
+
+    def replaced(self, at: datetime) -> None:
+        """Forget what failed before *at*, since then all rows were replaced."""
+        with tolerated("forgetting the failures of rows that are gone"):
+            self.failures.forget_before(at)
 
     def forget(self) -> None:
         """Delete what is the table's alone, as when it is dropped; what was paid for stays."""

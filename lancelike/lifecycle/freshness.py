@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,6 @@ from lancelike.storage.history import REFRESHED, ForeignCommit, field_ids_of, hi
 from lancelike.storage.transactions import OURS
 from lancelike.types import EmbeddingReceipt
 
-Reason: TypeAlias = Literal["no vector", "source changed"]
 Facts: TypeAlias = set[tuple[int, bytes]]
 """Rows, by `_rowid`, with the print of a source and a vector that don't belong together."""
 
@@ -36,6 +35,8 @@ SCHEMA = pa.schema(
     {"row_id": pa.uint64(), "vector_column": pa.string(), "source_column": pa.string(), "reason": pa.string()}
 )
 
+_NO_VECTOR = "no vector"
+_SOURCE_CHANGED = "source changed"
 _ROWS_AT_ONCE = 8_192
 _ATTEMPTS = 10
 
@@ -131,7 +132,7 @@ def _findings(dataset: Dataset, binding: EmbeddingFunctionConfig, ledger: Ledger
     missing = _without_vector(dataset, binding)
     stale = np.setdiff1d(_stale(dataset, binding, _ledger_of(binding, ledger)), missing)
     row_ids = np.concatenate([missing, stale])
-    reasons: list[Reason] = ["no vector"] * len(missing) + ["source changed"] * len(stale)  # type: ignore[assignment, list-item]  # literals
+    reasons = [_NO_VECTOR] * len(missing) + [_SOURCE_CHANGED] * len(stale)
     order = np.argsort(row_ids)
     return pa.table(
         [
@@ -230,7 +231,8 @@ def _still_so(dataset: Dataset, binding: EmbeddingFunctionConfig, facts: Facts) 
         pairs = {pair for _, pair in facts}
         now = _prints(dataset.scan(Scan(columns=names, with_row_id=True)), binding)
         held = [pair in pairs for pair in now.pairs()]
-    return now.row_ids[np.array(held, bool)]
+    still: NDArray[np.uint64] = now.row_ids[np.array(held, bool)]
+    return still
 
 
 def _slices(row_ids: list[int]) -> Iterator[list[int]]:
@@ -329,7 +331,8 @@ def _made_of_another(dataset: Dataset, binding: EmbeddingFunctionConfig, known: 
         return np.empty(0, np.uint64)
     made = known.made_vectors(_dtype(dataset.schema.field(binding.vector_column).type))
     is_made = [key.tobytes() in made for key in np.concatenate(vectors)]
-    return np.concatenate(row_ids)[np.array(is_made, bool)]
+    found: NDArray[np.uint64] = np.concatenate(row_ids)[np.array(is_made, bool)]
+    return found
 
 
 def _batches(dataset: Dataset, binding: EmbeddingFunctionConfig) -> Iterator[pa.RecordBatch]:
@@ -357,4 +360,5 @@ def _same(made: NDArray[Any] | None, stored: NDArray[Any] | None) -> bool:
 def _dtype(kind: pa.DataType) -> np.dtype[Any]:
     while pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
-    return np.dtype(kind.to_pandas_dtype())
+    dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+    return dtype

@@ -8,6 +8,7 @@ Lance, so an index on the old one ends with it, and the old values stay where th
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,16 +17,22 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 from lance import LanceDataset, LanceOperation
+from lance.dataset import Index
 from lance.fragment import DataFile, FragmentMetadata
 from lance.schema import LanceSchema
 
-from lancelike.storage.pulling import Pull
+from lancelike.storage.dataset import Dataset
+from lancelike.storage.index import default_sub_vectors
+from lancelike.storage.pulling import Pull, callers_errors
+from lancelike.storage.reindexing import IndexSettings, attach, build, indices_on, kept_indices
 from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
 
 Make: TypeAlias = Callable[[pa.RecordBatch], pa.Array]
 Metadata: TypeAlias = Mapping[bytes, bytes]
+ChangeMetadata: TypeAlias = Callable[[Metadata], Metadata]
 
+_ATTEMPTS = 1000
 _NO_FIELD = -2
 """What Lance puts in a data file's list of fields for one that is not to be read any more."""
 
@@ -40,7 +47,6 @@ class ColumnSpec:
         make: Turns a batch of these, at most *batch_size* rows, into as many values.
         replaces: Whether it takes the place of the column of its name; otherwise it comes last.
         batch_size: Most rows that *make* sees at once.
-        reuse: Fields of an earlier column, and the fragments whose values of it hold still; None: all are made.
     """
 
     field: pa.Field
@@ -48,7 +54,6 @@ class ColumnSpec:
     make: Make
     replaces: bool = False
     batch_size: int = 2048
-    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,16 @@ class ColumnFill:
     """Fills one column; `write` and `commit` may be called again on a newer version after a conflict.
 
     What was written for a fragment is used again unless the fragment's files changed: rows deleted since do no harm.
+
+    Attributes:
+        spec: The column.
+        errors: Raises what Lance raises as errors of our tree.
+        reuse: Values that need not be made; None: all are.
     """
 
     spec: ColumnSpec
     errors: Callable[[], AbstractContextManager[None]]
+    reuse: Reuse | None = None
     _written: dict[int, _Written] = field(default_factory=dict)
     _pull: Pull | None = None
 
@@ -106,7 +117,6 @@ class ColumnFill:
         dataset: LanceDataset,
         metadata: Metadata,
         storage_options: StorageOptions | None,
-        properties: Mapping[str, str],
         *,
         detached: bool = False,
     ) -> LanceDataset:
@@ -115,10 +125,10 @@ class ColumnFill:
         schema = schema_with(dataset.lance_schema, self.spec.field, first, metadata, replaces=self.spec.replaces)
         fragments = [self._filled(each.metadata, first) for each in dataset.get_fragments()]
         operation = LanceOperation.Merge(fragments, schema)
-        return commit(dataset, operation, storage_options, properties=properties, detached=detached)
+        return commit(dataset, operation, storage_options, detached=detached)
 
     def _is_reused(self, fragment: FragmentMetadata) -> bool:
-        return self.spec.reuse is not None and fragment.id in self.spec.reuse.fragments
+        return self.reuse is not None and fragment.id in self.reuse.fragments
 
     def _has(self, fragment: FragmentMetadata) -> bool:
         written = self._written.get(fragment.id)
@@ -126,7 +136,7 @@ class ColumnFill:
 
     def _filled(self, fragment: FragmentMetadata, first: int) -> FragmentMetadata:
         """*fragment* with the column's file, whose fields are numbered from *first*."""
-        old = self.spec.reuse.field_ids if self.spec.reuse else ()
+        old = self.reuse.field_ids if self.reuse else ()
         if self._is_reused(fragment):
             numbers = {number: first + place for place, number in enumerate(old)}
             return replace(fragment, files=[_renumbered(file, numbers) for file in fragment.files])
@@ -154,6 +164,147 @@ class ColumnFill:
             ).to_reader()
             for batch in batches:
                 yield pa.RecordBatch.from_arrays([self.spec.make(batch)], schema=schema)
+
+
+def add_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata) -> None:
+    """Fill the new column *spec*, and show it with what *metadata* makes of the schema's metadata, in one commit.
+
+    Raises:
+        Exception: What the column's maker raised, as itself; nothing is changed then.
+    """
+    fill = ColumnFill(spec, dataset.errors)
+
+    def run(latest: LanceDataset) -> None:
+        fill.write(latest)
+        _commit(fill, latest, metadata, dataset)
+
+    with callers_errors(fill):
+        dataset.change(run, attempts=_ATTEMPTS, timeout_s=math.inf)
+
+
+def replace_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata, tag: str) -> None:
+    """Fill *spec*, and put it in its namesake's place with new metadata in one commit; *tag* names the version before.
+
+    Vector indices on the column are built again, with their settings, before that commit, and attached in the next.
+
+    Raises:
+        Exception: What the column's maker raised, as itself; nothing is changed then.
+    """
+    fill, name = ColumnFill(spec, dataset.errors), spec.field.name
+    settings: list[IndexSettings] = []
+    built: list[Index] = []
+    covered: dict[int, str] = {}
+
+    def run(latest: LanceDataset) -> None:
+        nonlocal settings
+        fill.write(latest)
+        if not covered:
+            settings = [_fitting(each, spec.field.type) for each in indices_on(latest, name)]
+            built.extend(_built(fill, latest, metadata, dataset, settings))
+            covered.update(fill.files())
+        _tag(latest, tag)
+        _commit(fill, latest, metadata, dataset)
+
+    with callers_errors(fill):
+        dataset.change(run, attempts=_ATTEMPTS, timeout_s=math.inf)
+    files = fill.files()
+    _attach(dataset, name, built, {each for each, path in covered.items() if files.get(each) == path})
+    ensure_indices(dataset, name, settings)
+
+
+def restore_column(
+    dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata, past: Dataset, sources: Sequence[str]
+) -> None:
+    """Put the column as *past* has it in its namesake's place, with its indices.
+
+    Fragments whose files still hold its values and those of *sources* have these again, without being read; *spec*
+    makes the values of the others.
+    """
+    name, then = spec.field.name, past.lance
+    fill = ColumnFill(spec, dataset.errors)
+
+    def run(latest: LanceDataset) -> None:
+        fill.reuse = _reusable(then, latest, name, sources)
+        fill.write(latest)
+        _commit(fill, latest, metadata, dataset)
+
+    with callers_errors(fill):
+        dataset.change(run, attempts=_ATTEMPTS, timeout_s=math.inf)
+    kept = kept_indices(then, name)
+    _attach(dataset, name, kept, set(fill.reuse.fragments) if fill.reuse else set())
+    ensure_indices(dataset, name, indices_on(then, name))
+
+
+def ensure_indices(dataset: Dataset, column: str, settings: Sequence[IndexSettings]) -> None:
+    """Build those of the vector indices *settings* that *column* lacks."""
+
+    def run(latest: LanceDataset) -> None:
+        there = {each.name for each in indices_on(latest, column)}
+        for each in settings:
+            if each.name not in there:
+                latest.create_index(column, each.kind, name=each.name, replace=True, **each.arguments)
+
+    if settings:
+        dataset.change(run)
+
+
+def vector_indices(dataset: Dataset, column: str) -> list[IndexSettings]:
+    """The settings of the vector indices on *column* in the version shown."""
+    with dataset.errors():
+        return indices_on(dataset.lance, column)
+
+
+def _commit(fill: ColumnFill, latest: LanceDataset, metadata: ChangeMetadata, dataset: Dataset) -> None:
+    changed = metadata(latest.schema.metadata or {})
+    latest._ds = fill.commit(latest, changed, dataset.location.storage_options)._ds
+
+
+def _built(
+    fill: ColumnFill,
+    latest: LanceDataset,
+    metadata: ChangeMetadata,
+    dataset: Dataset,
+    settings: Sequence[IndexSettings],
+) -> list[Index]:
+    """The indices on the column as it will be, made on a version that nobody sees."""
+    if not settings:
+        return []
+    changed = metadata(latest.schema.metadata or {})
+    hidden = fill.commit(latest, changed, dataset.location.storage_options, detached=True)
+    return [index for each in settings for index in build(hidden, fill.spec.field.name, each)]
+
+
+def _attach(dataset: Dataset, column: str, indices: Sequence[Index], fragments: set[int]) -> None:
+    def run(latest: LanceDataset) -> None:
+        field = latest.lance_schema.field(column).id()
+        there = {each.fragment_id for each in latest.get_fragments()}
+        latest._ds = attach(latest, indices, field, fragments & there, dataset.location.storage_options)._ds
+
+    if indices:
+        dataset.change(run, attempts=_ATTEMPTS, timeout_s=math.inf)
+
+
+def _tag(latest: LanceDataset, tag: str) -> None:
+    change = latest.tags.update if tag in latest.tags.list() else latest.tags.create
+    change(tag, latest.version)
+
+
+def _fitting(settings: IndexSettings, kind: pa.DataType) -> IndexSettings:
+    ndims = (kind if pa.types.is_fixed_size_list(kind) else kind.value_type).list_size
+    return settings.for_vectors_of(ndims, default_sub_vectors(ndims))
+
+
+def _reusable(then: LanceDataset, now: LanceDataset, column: str, sources: Sequence[str]) -> Reuse:
+    """The fragments of *now* that have the values of *column* and *sources* in the same files as *then*."""
+    old = field_ids(then.lance_schema, column)
+    wanted = {*old, *(number for source in sources for number in field_ids(then.lance_schema, source))}
+    before = {each.fragment_id: _holders(each.metadata, wanted) for each in then.get_fragments()}
+    after = {each.fragment_id: _holders(each.metadata, wanted) for each in now.get_fragments()}
+    return Reuse(old, frozenset(each for each, holders in after.items() if holders and before.get(each) == holders))
+
+
+def _holders(fragment: FragmentMetadata, fields: set[int]) -> set[tuple[str, int]]:
+    return {(file.path, number) for file in fragment.files for number in file.fields if number in fields}
 
 
 def schema_with(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ REFRESHED = "lancelike.refreshed"
 _KEEP_ROWS = frozenset(
     {"Append", "Clone", "CreateIndex", "Delete", "Project", "ReserveFragments", "Restore", "Rewrite", "UpdateConfig"}
 )
-"""Operations that change no value of a row that stays: they add rows, remove or move them, or are about other things."""
+"""Operations that change no value of a row that stays: they add, remove or move rows, or are about other things."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +91,24 @@ def history_of(dataset: Dataset) -> History:
         while version > max(floor, 1):
             if version - 1 not in kept:
                 return History(commits[::-1], shown.checkout_version(version))
-            transaction = shown.read_transaction(version)
-            properties = (transaction and transaction.transaction_properties) or {}
+            kind, properties = _transaction_of(shown, version)
             floor = max(floor, int(properties.get(REFRESHED, 0)))
-            kind = type(transaction.operation).__name__ if transaction else ""
             if PROPERTY not in properties and kind not in _KEEP_ROWS:
                 before, after = shown.checkout_version(version - 1), shown.checkout_version(version)
                 commits.append(ForeignCommit(version, kind, before, after))
             version -= 1
         return History(commits[::-1], None)
+
+
+def _transaction_of(dataset: LanceDataset, version: int) -> tuple[str, Mapping[str, str]]:
+    """The kind of the operation that made *version*, and what the transaction says of itself."""
+    try:
+        transaction = dataset.read_transaction(version)
+    except TypeError:  # pylance 14 can't show a compaction that moved an index along
+        return "Rewrite", {}
+    if transaction is None:
+        return "", {}
+    return type(transaction.operation).__name__, transaction.transaction_properties or {}
 
 
 def field_ids_of(dataset: Dataset, columns: Sequence[str]) -> list[int]:

@@ -75,10 +75,16 @@ def test_built_ins_are_there_and_load_when_asked_for() -> None:
     assert printed.split() == ["[]", "False", "False", "HashEmbeddings"]
 
 
+NEEDS_AN_OBJECT = {"callable", "langchain", "llama-index"}
+
+
+@pytest.mark.filterwarnings("ignore:.*palm:FutureWarning")
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_each_built_in_is_registered_under_its_name(name: str) -> None:
     cls = get_registry().get(name)
-    assert cls.create().stored() == {"name": name, "model": {}}
+    required = {field: "x" for field, info in cls.model_fields.items() if info.is_required()}
+    if name not in NEEDS_AN_OBJECT:
+        assert cls.create(**required).stored() == {"name": name, "model": required}
     assert getattr(lancelike.embeddings, cls.__name__) is cls
     assert name in get_registry().names()
 

@@ -26,6 +26,8 @@ def test_a_callable_is_told_counts_and_the_end() -> None:
         "output_bytes",
         "total_rows",
         "elapsed_seconds",
+        "rows_per_second",
+        "seconds_left",
         "active_tasks",
         "total_tasks",
         "done",

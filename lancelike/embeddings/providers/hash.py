@@ -6,12 +6,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.embeddings.description import FunctionDescription
 from lancelike.types import Vector1D, Vectors
 
 WORD = re.compile(r"\w+")
@@ -22,6 +24,8 @@ class HashEmbeddings(TextEmbeddingFunction):
 
     Each word has a fixed pseudo-random direction, and a text the direction of its words' sum.
     """
+
+    description: ClassVar = FunctionDescription(modalities=("text",), runs="local", ndims=64, licence="Apache-2.0")
 
     dim: int = Field(64, ge=1)
 

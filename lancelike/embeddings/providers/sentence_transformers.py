@@ -15,6 +15,7 @@ import numpy as np
 
 from lancelike._optional import require
 from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.embeddings.description import FunctionDescription
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
@@ -61,6 +62,16 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
 
     applies_prompts: ClassVar[bool] = True
     batches_queries: ClassVar[bool] = True
+    description: ClassVar = FunctionDescription(
+        modalities=("text",),
+        runs="local",
+        extra="sentence-transformers",
+        default_model="all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        ndims=384,
+        context_tokens=256,
+        roles=("source", "query"),
+    )
 
     name: str = "all-MiniLM-L6-v2"
     device: str = "cpu"

@@ -1,0 +1,193 @@
+"""Rows whose source a function refused: which they are, and trying them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.embeddings.batching import Answer
+from lancelike.errors import EmbeddingError
+from lancelike.ingest import Batch, fill_lacking, report_progress, source_inputs
+from lancelike.ingest.embed import WINDOW_ROWS
+from lancelike.ledger import Embedder, Ledger, TableFailures
+from lancelike.ledger.failures import failure_keys
+from lancelike.ledger.keys import from_texts
+from lancelike.query.plan import Scan
+from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.storage import Dataset
+from lancelike.types import EmbeddingReceipt
+
+SCHEMA = pa.schema(
+    {
+        "row_id": pa.uint64(),
+        "vector_column": pa.string(),
+        "source_column": pa.string(),
+        "input": pa.string(),
+        "error_class": pa.string(),
+        "message": pa.string(),
+        "attempts": pa.int32(),
+        "at": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+Vectors = dict[str, NDArray[Any]]
+"""Vectors by the key of their input among the failures."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """A row without a vector whose source is among the failures."""
+
+    row_id: int
+    value: Any
+    key: str
+
+
+def embedding_errors(
+    dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], failures: TableFailures, ledger: Ledger
+) -> pa.Table:
+    """The rows that wait with an error, by vector column and time of the error.
+
+    A row waits while its vector is null and its source is what failed. Inputs whose rows were dropped come with a null
+    `row_id`, until their vector is known.
+
+    Args:
+        dataset: The table.
+        bindings: Its bindings; their functions are not used.
+        failures: What failed.
+        ledger: What was paid for since.
+    """
+    records = failures.latest().to_pylist()
+    known = _known(records, ledger)
+    listed: list[dict[str, Any]] = []
+    for binding in bindings:
+        own = {record["key"]: record for record in records if record["vector_column"] == binding.vector_column}
+        rows: dict[str, list[int]] = {key: [] for key in own}
+        for row in _waiting(dataset, binding, own):
+            rows[row.key].append(row.row_id)
+        for key, record in own.items():
+            is_lost = record["dropped"] and (record["fingerprint"], record["ledger_key"]) not in known
+            waiting: list[int | None] = [*rows[key]] or ([None] if is_lost else [])
+            listed += [{**record, "row_id": row_id} for row_id in waiting]
+    return pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in listed], SCHEMA)
+
+
+def retry_failed(
+    dataset: Dataset,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    failures: TableFailures,
+    embedder: Embedder,
+    progress: Any = None,
+) -> EmbeddingReceipt:
+    """Embed the sources of the rows that wait with an error, and fill their vectors in one commit.
+
+    Rows that fail again stay as they are, and in `embedding_errors`.
+
+    Args:
+        dataset: The table.
+        bindings: Its bindings.
+        failures: What failed.
+        embedder: Makes the vectors, with the policy to quarantine what fails.
+        progress: See `report_progress`.
+
+    Raises:
+        EmbeddingError: A function failed as a whole; no row is changed, and what was paid for is kept.
+    """
+    records = failures.latest().to_pylist()
+    waiting = {
+        binding.vector_column: list(
+            _waiting(dataset, binding, {r["key"] for r in records if r["vector_column"] == binding.vector_column})
+        )
+        for binding in bindings
+    }
+    vectors: dict[str, Vectors] = {column: {} for column in waiting}
+    with embedder:
+        windows = _embed(bindings, waiting, embedder, vectors)
+        for _ in report_progress(windows, progress, sum(map(len, waiting.values())), embedder):
+            pass
+        filled = [binding for binding in bindings if vectors[binding.vector_column]]
+        if filled:
+            _write(dataset, filled, vectors)
+    for binding in filled:
+        failures.settle(binding.vector_column, vectors[binding.vector_column])
+    return embedder.finish()
+
+
+def _waiting(dataset: Dataset, binding: EmbeddingFunctionConfig, keys: Any) -> Iterator[_Row]:
+    """The rows that lack the binding's vector and have a source with one of *keys*."""
+    names = dataset.schema.names
+    if not keys or not {binding.vector_column, *binding.source_columns} <= set(names):
+        return
+    for batch in dataset.scan(Scan(columns=binding.source_columns, filter=_lacks(binding), with_row_id=True)):
+        values = source_inputs(batch, binding)
+        row_ids = batch.column("_rowid").to_pylist()
+        for row_id, value, key in zip(row_ids, values, failure_keys(values), strict=True):
+            if key in keys:
+                yield _Row(row_id, value, key)
+
+
+def _lacks(binding: EmbeddingFunctionConfig) -> str:
+    """SQL: there is no vector, and something to make it from."""
+    sources = " OR ".join(f"`{source}` IS NOT NULL" for source in binding.source_columns)
+    return f"`{binding.vector_column}` IS NULL AND ({sources})"
+
+
+def _embed(
+    bindings: Sequence[EmbeddingFunctionConfig],
+    waiting: Mapping[str, Sequence[_Row]],
+    embedder: Embedder,
+    vectors: Mapping[str, Vectors],
+) -> Iterator[Batch]:
+    """Put the vectors of the rows *waiting* into *vectors*; what has been gone through, for the progress."""
+    done = 0
+    for binding in bindings:
+        rows = waiting[binding.vector_column]
+        for start in range(0, len(rows), WINDOW_ROWS):
+            window = rows[start : start + WINDOW_ROWS]
+            values = {row.key: row.value for row in window}
+            for key, answer in zip(values, embedder(binding, list(values.values())), strict=True):
+                if not isinstance(answer, EmbeddingError):
+                    vectors[binding.vector_column][key] = answer
+            embedder.rows += len(window)
+            numbers = np.arange(done, done + len(window))
+            yield Batch(pa.RecordBatch.from_arrays([pa.array(numbers)], ["row"]), numbers)
+            done += len(window)
+
+
+def _write(
+    dataset: Dataset, bindings: Sequence[EmbeddingFunctionConfig], vectors: Mapping[str, Vectors]
+) -> tuple[int, int]:
+    """Fill the rows that lack a vector and have one in *vectors*."""
+
+    def answer(binding: EmbeddingFunctionConfig, values: Sequence[Any]) -> list[Answer]:
+        found = vectors[binding.vector_column]
+        return [found.get(key, EmbeddingError("not tried")) for key in failure_keys(values)]
+
+    def fill(data: pa.RecordBatch) -> pa.RecordBatch:
+        rows = Batch(data, range(data.num_rows))
+        for binding in bindings:
+            rows = fill_lacking(rows, data.schema, binding, answer)
+        return rows.data
+
+    return dataset.rewrite_rows(" OR ".join(f"({_lacks(binding)})" for binding in bindings), {}, fill)
+
+
+def _known(records: Sequence[Mapping[str, Any]], ledger: Ledger) -> set[tuple[str, str]]:
+    """Fingerprint and key of the dropped inputs whose vectors are in the ledger by now."""
+    by_function: dict[str, list[str]] = {}
+    for record in records:
+        if record["dropped"]:
+            by_function.setdefault(record["fingerprint"], []).append(record["ledger_key"])
+    known: set[tuple[str, str]] = set()
+    for mark, keys in by_function.items():
+        kept = ledger.marked(mark)
+        if kept is not None:
+            known.update(
+                (mark, key) for key, is_there in zip(keys, kept.knows(from_texts(keys)), strict=True) if is_there
+            )
+    return known

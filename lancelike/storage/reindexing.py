@@ -1,0 +1,122 @@
+"""Vector indices across a change of their column: built again with their settings before it, or taken back after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lance import LanceDataset, LanceOperation
+from lance.dataset import Index
+
+from lancelike.storage.transactions import commit
+from lancelike.types import StorageOptions
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What it takes to build a vector index like one that is there.
+
+    Attributes:
+        name: Its name.
+        kind: Lance's word for it, as `"IVF_PQ"`.
+        arguments: Keywords of Lance's `create_index`.
+    """
+
+    name: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+    def for_vectors_of(self, ndims: int, sub_vectors: int) -> IndexSettings:
+        """The same for vectors of length *ndims*, cut in *sub_vectors* where the present number does not divide it."""
+        present = self.arguments.get("num_sub_vectors")
+        if present is None or ndims % present == 0:
+            return self
+        return replace(self, arguments={**self.arguments, "num_sub_vectors": sub_vectors})
+
+
+def indices_on(dataset: LanceDataset, column: str) -> list[IndexSettings]:
+    """The settings of the vector indices on *column*."""
+    return [
+        IndexSettings(index.name, index.index_type, _arguments(dataset, index))
+        for index in dataset.describe_indices()
+        if index.field_names == [column] and "VectorIndex" in index.type_url
+    ]
+
+
+def build(dataset: LanceDataset, column: str, settings: IndexSettings) -> list[Index]:
+    """Index files for *dataset*, which may be a detached version, in no version yet; none if it has no rows."""
+    fragments = [each.fragment_id for each in dataset.get_fragments()]
+    if not fragments or not dataset.count_rows():
+        return []
+    return [
+        dataset.create_index_uncommitted(
+            column, settings.kind, name=settings.name, fragment_ids=fragments, **settings.arguments
+        )
+    ]
+
+
+def kept_indices(dataset: LanceDataset, column: str) -> list[Index]:
+    """The vector indices on *column* as *dataset*'s transactions made them, covering what they cover in it now.
+
+    One whose transaction is gone is left out.
+    """
+    wanted = {each["uuid"]: each["fragment_ids"] for each in dataset.list_indices() if each["fields"] == [column]}
+    found = []
+    for version in range(int(dataset.version), 0, -1):
+        if not wanted:
+            break
+        for index in _new_indices(dataset, version):
+            if index.uuid in wanted:
+                found.append(replace(index, fragment_ids=wanted.pop(index.uuid)))
+    return found
+
+
+def attach(
+    dataset: LanceDataset,
+    indices: Sequence[Index],
+    field: int,
+    fragments: set[int],
+    storage_options: StorageOptions | None,
+) -> LanceDataset:
+    """The version of *dataset* in which *indices* are on the column numbered *field*, for *fragments* at most."""
+    moved = [
+        replace(
+            index,
+            fields=[field],
+            dataset_version=int(dataset.version),
+            fragment_ids=sorted(set(index.fragment_ids) & fragments),
+        )
+        for index in indices
+    ]
+    return commit(dataset, LanceOperation.CreateIndex(moved, []), storage_options)
+
+
+def _arguments(dataset: LanceDataset, index: Any) -> dict[str, Any]:
+    details = index.details or {}
+    statistics = dataset.stats.index_stats(index.name)["indices"][0]
+    compression, graph = details.get("compression", {}), details.get("hnsw", {})
+    hints = details.get("runtime_hints", {})
+    found = {
+        "metric": statistics.get("metric_type", details.get("metric_type", "l2")).lower(),
+        "num_partitions": statistics.get("num_partitions"),
+        "num_sub_vectors": compression.get("num_sub_vectors"),
+        "num_bits": compression.get("num_bits") if compression.get("type") in ("pq", "rq") else None,
+        "m": graph.get("max_connections"),
+        "ef_construction": graph.get("construction_ef"),
+        "max_iters": _number(hints.get("lance.ivf.max_iters")),
+        "sample_rate": _number(hints.get("lance.ivf.sample_rate")),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _new_indices(dataset: LanceDataset, version: int) -> Sequence[Index]:
+    try:
+        transaction = dataset.read_transaction(version)
+    except (OSError, ValueError, TypeError):  # cleaned up, or one that pylance can't show
+        return []
+    return getattr(transaction.operation, "new_indices", None) or [] if transaction else []
