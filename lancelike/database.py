@@ -16,12 +16,13 @@ from lancelike.ingest import create_batches, with_bindings
 from lancelike.ledger import DEFAULT_BYTES, Ledger, TableRecords
 from lancelike.legacy import warn_deprecated
 from lancelike.lifecycle.doctor import examine
+from lancelike.lifecycle.indexing import checked_policy
 from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage import Dataset, Location, check_table_name
 from lancelike.table import Table
-from lancelike.types import CreateMode, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
+from lancelike.types import CreateMode, IndexPolicy, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
 
 _STABLE_ROW_IDS = "new_table_enable_stable_row_ids"
 _FILE_FORMAT = "new_table_data_storage_version"
@@ -48,9 +49,10 @@ class DBConnection:
         registry: EmbeddingFunctionRegistry | None = None,
         ledger_bytes: int = DEFAULT_BYTES,
         allow_drift: bool = False,
+        index_policy: IndexPolicy = "auto",
     ) -> None:
         self._location = location
-        self._allow_drift = allow_drift
+        self._allow_drift, self._index_policy = allow_drift, checked_policy(index_policy)
         self._ledger = Ledger(location, ledger_bytes)
         self._query_vectors = QueryVectors()
         self._registry = registry or get_registry()
@@ -166,20 +168,28 @@ class DBConnection:
         embedder.finish()
         return self._table(dataset)
 
-    def open_table(self, name: str, *, version: int | str | None = None, allow_drift: bool | None = None) -> Table:
+    def open_table(
+        self,
+        name: str,
+        *,
+        version: int | str | None = None,
+        allow_drift: bool | None = None,
+        index_policy: IndexPolicy | None = None,
+    ) -> Table:
         """A handle on the table *name*; with *version*, a number or tag, it is read-only.
 
         Args:
             name: The table's name.
             version: Number or tag of the version to show; None is the latest.
             allow_drift: As in `connect`, for this handle.
+            index_policy: As in `connect`, for this handle.
 
         Raises:
             TableNotFoundError: There is no such table.
             VersionNotFoundError: It has no such version.
         """
         check_table_name(name)
-        return self._table(Dataset.open(self._location, name, version=version), allow_drift)
+        return self._table(Dataset.open(self._location, name, version=version), allow_drift, index_policy)
 
     def drop_table(self, name: str, ignore_missing: bool = False) -> None:
         """Delete the table *name* and its files.
@@ -257,7 +267,9 @@ class DBConnection:
         allowed = self._allow_drift if allow_drift is None else allow_drift
         return TableRecords(self._location, name, self._ledger, allow_drift=allowed)
 
-    def _table(self, dataset: Dataset, allow_drift: bool | None = None) -> Table:
+    def _table(
+        self, dataset: Dataset, allow_drift: bool | None = None, index_policy: IndexPolicy | None = None
+    ) -> Table:
         return Table(
             self._location,
             dataset,
@@ -265,6 +277,7 @@ class DBConnection:
             records=self._records(dataset.name, allow_drift),
             query_vectors=self._query_vectors,
             read_consistency_interval=self.read_consistency_interval,
+            index_policy=self._index_policy if index_policy is None else index_policy,
         )
 
 
@@ -278,6 +291,7 @@ def connect(
     storage_options: StorageOptions | None = None,
     ledger_bytes: int = DEFAULT_BYTES,
     allow_drift: bool = False,
+    index_policy: IndexPolicy = "auto",
 ) -> DBConnection:
     """The database at *uri*; nothing is read or made until a table is.
 
@@ -292,6 +306,8 @@ def connect(
             a failed write goes on where it stopped; beyond it the oldest go. 0 keeps none.
         allow_drift: Warn, in place of raising ModelDriftError, when a function is no longer the model that made a
             table's vectors.
+        index_policy: `"auto"` adds new rows to a table's indices in the tail of the write that makes them more than
+            10 000, without training anything again; `"manual"` leaves it to `optimize`, as for a bulk load.
 
     Example:
         >>> import lancelike
@@ -303,6 +319,7 @@ def connect(
         read_consistency_interval=read_consistency_interval,
         ledger_bytes=ledger_bytes,
         allow_drift=allow_drift,
+        index_policy=index_policy,
     )
 
 

@@ -31,6 +31,7 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
         ├── EmbeddingFunctionUnavailable        the function can't be made here: .function .hint
         ├── BadEmbeddingError (ValueError)      it answered with too few, ragged or non-finite vectors
+        ├── InputTooLong (ValueError)           a text is longer than the function takes: .tokens .limit
         ├── EmbeddingTimeoutError (TimeoutError)  it didn't answer in time: .timeout_s
         └── RetryDeadlineExceeded (TimeoutError)  tries ran out of time: .attempts .slept_s
 """
@@ -335,6 +336,29 @@ class EmbeddingFunctionUnavailable(EmbeddingError):
 
 class BadEmbeddingError(EmbeddingError, ValueError):
     """A function answered with too few vectors, of the wrong length, or with NaN."""
+
+
+class InputTooLong(EmbeddingError, ValueError):
+    """A text has more tokens than its function takes, and the function is not told to cut it or to embed it in parts.
+
+    Attributes:
+        tokens: Tokens of the text, its prompt included.
+        limit: Most tokens that the function takes.
+    """
+
+    tokens: int
+    limit: int
+
+    def __init__(self, function: str, tokens: int, limit: int, *, row: int | None = None) -> None:
+        super().__init__(
+            f"the text has {tokens} tokens and {function} takes {limit}",
+            function=function,
+            row=row,
+            tokens=tokens,
+            limit=limit,
+            hint="split the text, or make the function with on_long='mean' to embed all of it in windows, or with "
+            "on_long='truncate' to leave out its end",
+        )
 
 
 class EmbeddingTimeoutError(EmbeddingError, TimeoutError):

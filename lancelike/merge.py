@@ -29,10 +29,12 @@ class LanceMergeInsertBuilder:
         bindings: Sequence[EmbeddingFunctionConfig],
         on: Sequence[str],
         embedder: Callable[[OnEmbeddingError, int | None], Embedder],
+        after_write: Callable[[Dataset], object] = lambda _: None,
     ) -> None:
         if not on:
             raise QueryError("merge_insert needs at least one key column")
         self._dataset, self._bindings, self._embedder = dataset, bindings, embedder
+        self._after_write = after_write
         self._clauses = MergeClauses(on=tuple(on))
 
     def _with(self, **changes: Any) -> Self:
@@ -85,7 +87,7 @@ class LanceMergeInsertBuilder:
             BadDataError: A row doesn't fit the schema, or a key is there twice; nothing is changed.
             EmbeddingError: A function failed; nothing is changed.
         """
-        return merge_rows(
+        result = merge_rows(
             self._dataset,
             self._bindings,
             self._clauses,
@@ -96,3 +98,5 @@ class LanceMergeInsertBuilder:
             progress=progress,
             embedder=self._embedder(on_embedding_error, budget_tokens),
         )
+        self._after_write(self._dataset)
+        return result

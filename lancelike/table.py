@@ -17,6 +17,8 @@ from lancelike.ledger import Embedder, Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.lifecycle import freshness, migration
 from lancelike.lifecycle.failed import embedding_errors, retry_failed
+from lancelike.lifecycle.health import TableHealth, examine_health
+from lancelike.lifecycle.indexing import IndexUpkeep
 from lancelike.lifecycle.planning import plan_add
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
@@ -43,6 +45,7 @@ from lancelike.types import (
     DeleteResult,
     EmbeddingPlan,
     EmbeddingReceipt,
+    IndexPolicy,
     OnBadVectors,
     OnEmbeddingError,
     QueryType,
@@ -73,6 +76,7 @@ class Table:
         records: TableRecords | None = None,
         query_vectors: QueryVectors | None = None,
         read_consistency_interval: timedelta | None = None,
+        index_policy: IndexPolicy = "auto",
     ) -> None:
         self._location = location
         self._shown = dataset
@@ -80,6 +84,7 @@ class Table:
         self._records = records or TableRecords(location, dataset.name, Ledger(location))
         self._registry = registry or get_registry()
         self._read_consistency_interval = read_consistency_interval
+        self._upkeep = IndexUpkeep(index_policy)
         self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
 
     # -- what it is ----------------------------------------------------------------------------------------------
@@ -172,6 +177,7 @@ class Table:
         """
         if mode not in ("append", "overwrite"):
             raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
+        self._shown.refresh()
         embedder = self._records.embedder(on_embedding_error, budget_tokens)
         reader = ingest(
             data,
@@ -186,6 +192,7 @@ class Table:
             version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
         if mode == "overwrite":
             self._records.replaced(embedder.started)
+        self._upkeep.after_write(self._shown)
         return AddResult(version, embedder.finish())
 
     def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
@@ -199,7 +206,8 @@ class Table:
             1
         """
         on = [on] if isinstance(on, str) else list(on)
-        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._records.embedder)
+        self._shown.refresh()
+        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._records.embedder, self._upkeep.after_write)
 
     def update(
         self,
@@ -226,7 +234,9 @@ class Table:
             raise ValueError("update takes exactly one of values= and values_sql=")
         embedder = self._records.embedder(on_embedding_error, budget_tokens)
         new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
-        return update_rows(self._shown, self._bindings, new, where, embedder=embedder)
+        result = update_rows(self._shown, self._bindings, new, where, embedder=embedder)
+        self._upkeep.after_write(self._shown)
+        return result
 
     def plan(self, data: Rows) -> EmbeddingPlan:
         """What `add(data)` would embed and reuse; no function is called.
@@ -263,7 +273,9 @@ class Table:
             EmbeddingError: A function failed as a whole, as for a refused key; nothing is changed.
         """
         embedder = self._records.embedder("quarantine", all_may_fail=True)
-        return retry_failed(self._shown, self._bindings, self._records.failures, embedder, progress)
+        receipt = retry_failed(self._shown, self._bindings, self._records.failures, embedder, progress)
+        self._upkeep.after_write(self._shown)
+        return receipt
 
     def delete(self, where: str) -> DeleteResult:
         """Delete the rows that match the SQL filter *where*."""
@@ -298,7 +310,9 @@ class Table:
             EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
         """
         embedder = self._records.embedder(_keeping_rows(on_embedding_error))
-        return freshness.refresh(self._shown, self._bindings, embedder, self._records.ledger)
+        receipt = freshness.refresh(self._shown, self._bindings, embedder, self._records.ledger)
+        self._upkeep.after_write(self._shown)
+        return receipt
 
     def add_embedding(
         self,
@@ -475,6 +489,7 @@ class Table:
             config = indices.default_config(self._shown, column)
         create = indices.create_vector_index if isinstance(config, VectorIndex) else indices.create_scalar_index
         name = create(self._shown, column, config, **options)
+        self._upkeep.after_write(self._shown)
         if wait_timeout is not None:
             self.wait_for_index([name], wait_timeout)
 
@@ -570,6 +585,10 @@ class Table:
     ) -> CleanupStats:
         """Delete versions older than *older_than* (None: 2 weeks), unless tagged, and the files only they need."""
         return maintenance.cleanup_old_versions(self._shown, older_than, delete_unverified=delete_unverified)
+
+    def health(self) -> TableHealth:
+        """How the table is, and what to do about what ails it; nothing is embedded or changed."""
+        return examine_health(self._dataset, self._bindings, self.embedding_errors(), self.verify())
 
     def stats(self) -> TableStatistics:
         """Bytes, rows, indices and fragment sizes."""

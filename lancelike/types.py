@@ -18,6 +18,11 @@ CreateMode: TypeAlias = Literal["create", "overwrite"]
 OnEmbeddingError: TypeAlias = Literal["raise", "quarantine", "drop"]
 """What happens to a row whose input a function refuses: nothing is committed, the row is kept without a vector and
 listed, or it is left out and listed."""
+OnLong: TypeAlias = Literal["error", "truncate", "mean"]
+"""What becomes of a text that is longer than its function takes: it is refused; its end is left out; or all of it is
+embedded in windows, and the mean of their vectors taken."""
+IndexPolicy: TypeAlias = Literal["auto", "manual"]
+"""Whether writes bring the indices up to date, or only `optimize` does."""
 
 Vector1D: TypeAlias = NDArray[np.float32]
 """One embedding, shape (ndims,)."""
@@ -46,6 +51,8 @@ class EmbeddingReceipt:
         retries: Further tries of these.
         slept_s: Seconds waited between tries.
         tokens: Tokens sent, as the functions count them.
+        truncated: Of the texts, those longer than their function takes whose end was left out.
+        averaged: Of the texts, those longer than their function takes that have the mean of their windows' vectors.
         seconds: Seconds spent on vectors, reuse included.
     """
 
@@ -58,6 +65,8 @@ class EmbeddingReceipt:
     retries: int = 0
     slept_s: float = 0.0
     tokens: int = 0
+    truncated: int = 0
+    averaged: int = 0
     seconds: float = 0.0
 
 

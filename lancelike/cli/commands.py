@@ -50,6 +50,21 @@ def parser() -> argparse.ArgumentParser:
     tables = commands.add_parser("tables", help="list a database's tables")
     tables.add_argument("dir", metavar="DIR", help="the database: a directory, or a URL of an object store")
     tables.set_defaults(run=run_tables)
+
+    doctor = commands.add_parser("doctor", help="say what a database's embedding functions lack on this machine")
+    doctor.add_argument("dir", metavar="DIR", help="the database: a directory, or a URL of an object store")
+    doctor.set_defaults(run=run_doctor)
+
+    functions = commands.add_parser("functions", help="list the embedding functions there are")
+    functions.add_argument("--markdown", action="store_true", help="as the table of the documentation")
+    functions.set_defaults(run=run_functions)
+
+    export = commands.add_parser("export-onnx", help="make a folder for the function 'onnx' from a model")
+    export.add_argument("model", metavar="MODEL", help="a folder of sentence-transformers, or a model's name")
+    export.add_argument("target", metavar="FOLDER", help="where to write model.onnx, tokenizer.json and settings")
+    export.add_argument("--precision", choices=("float32", "int8"), default="float32", help="default: %(default)s")
+    export.add_argument("--overwrite", action="store_true", help="replace what is in FOLDER")
+    export.set_defaults(run=run_export)
     return top
 
 
@@ -86,6 +101,36 @@ def run_tables(options: argparse.Namespace) -> None:
         print_rows(rows)
     else:
         print(f"no tables in {options.dir}")
+
+
+def run_doctor(options: argparse.Namespace) -> None:
+    """Print what each function lacks; exit with 1 if any lacks something."""
+    found = open_database(options.dir).doctor().to_pylist()
+    if not found:
+        print(f"no table in {options.dir} has an embedding function")
+        return
+    print_rows([{**row, "ok": "yes" if row["ok"] else "NO"} for row in found])
+    if not all(row["ok"] for row in found):
+        raise SystemExit(1)
+
+
+def run_functions(options: argparse.Namespace) -> None:
+    """Print the catalogue of embedding functions."""
+    from lancelike.cli.catalogue import catalogue, markdown
+
+    if options.markdown:
+        print(markdown(), end="")
+        return
+    shown = ("name", "extra", "embeds", "runs", "default model", "ndims", "tokens", "licence", "variables")
+    print_rows([{name: row[name] for name in shown} for row in catalogue()])
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Write a folder that the function `onnx` reads."""
+    from lancelike.embeddings.local.export import export_onnx
+
+    folder = export_onnx(options.model, options.target, precision=options.precision, overwrite=options.overwrite)
+    print(f"{folder}: get_registry().get('onnx').create(name={str(folder)!r}) embeds with it")
 
 
 def open_database(uri: str) -> lancelike.DBConnection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,15 @@ from lancelike.embeddings.variables import Variables, process_variables
 from lancelike.errors import SchemaError
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.fields import source_field, vector_field
+from lancelike.types import OnLong
 
 __all__ = ["EmbeddingFunction", "EmbeddingFunctionConfig", "TextEmbeddingFunction"]
 
 Role: TypeAlias = Literal["source", "query"]
 Embeddings: TypeAlias = Sequence[Any] | NDArray[Any]
 """One vector per input, in the inputs' order: an array of shape (n, ndims), or a sequence of n arrays or lists."""
+
+ON_LONG_VARIABLE = "LANCELIKE_ON_LONG"
 
 _sharing = threading.RLock()
 
@@ -43,6 +46,14 @@ class EmbeddingFunction(BaseModel, ABC):
         max_concurrency: Most requests under way at once.
         max_batch_tokens: Most tokens in one request, as `count_tokens` counts them; None for no bound.
         max_batch_bytes: Most bytes of inputs in one request; None for no bound.
+        requests_per_minute: Most requests begun in any minute, by all functions with the same account on this machine,
+            whatever thread or process they are in; None for no bound.
+        tokens_per_minute: Most tokens in these, as `count_tokens` counts them; None for no bound.
+        max_input_tokens: Most tokens of one text, as `count_tokens` counts them, if fewer than the model itself takes;
+            None for the model's own limit, where that is known here.
+        on_long: What becomes of a longer text: `"error"` refuses it, `"truncate"` leaves out its end, `"mean"` embeds
+            all of it in windows and takes the mean of their vectors. None for what the variable `LANCELIKE_ON_LONG`
+            says, else `"error"`.
         source_prompt: Put before each text that is stored.
         query_prompt: Put before each text that is searched for.
     """
@@ -57,6 +68,10 @@ class EmbeddingFunction(BaseModel, ABC):
     max_concurrency: int = Field(1, ge=1)
     max_batch_tokens: int | None = Field(None, ge=1)
     max_batch_bytes: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+    max_input_tokens: int | None = Field(None, ge=1)
+    on_long: OnLong | None = None
     source_prompt: str | None = None
     query_prompt: str | None = None
 
@@ -66,6 +81,8 @@ class EmbeddingFunction(BaseModel, ABC):
     """Whether `compute_source_embeddings` and `compute_query_embeddings` apply the prompts themselves."""
     batches_queries: ClassVar[bool] = False
     """Whether `compute_query_embeddings` takes a list of queries as well as one."""
+    packs_by_length: ClassVar[bool] = False
+    """Whether inputs of like length go into a request together, as suits a model that pads them to the longest."""
     transport_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that say how the function is reached or run and leave its vectors as they are, beside those whose
     names say so (`device`, `base_url`, ...) and those of this class."""
@@ -170,6 +187,31 @@ class EmbeddingFunction(BaseModel, ABC):
     def count_tokens(self, values: Sequence[Any]) -> list[int]:
         """Tokens of each of *values*: by default a guess, a token for four bytes of text, and 1 for anything else."""
         return [max(1, -(-len(v.encode("utf-8", "replace")) // 4)) if isinstance(v, str) else 1 for v in values]
+
+    def input_limit(self) -> int | None:
+        """Most tokens of one text that count, as `count_tokens` counts them; None if that isn't known."""
+        return self.max_input_tokens
+
+    def long_policy(self) -> OnLong:
+        """What becomes of a text that is over `input_limit()`.
+
+        Raises:
+            SchemaError: The variable `LANCELIKE_ON_LONG` says something else.
+        """
+        stated = self.on_long or process_variables.get(ON_LONG_VARIABLE, "") or "error"
+        policy: OnLong | None = next((known for known in get_args(OnLong) if known == stated), None)
+        if policy is None:
+            raise SchemaError(f"{ON_LONG_VARIABLE} is one of {', '.join(get_args(OnLong))}, not {stated!r}")
+        return policy
+
+    def rate_account(self) -> dict[str, Any]:
+        """What functions have in common whose requests a service counts together: the model, the address, the key.
+
+        The key by its variable's name: no secret is in it.
+        """
+        given = self.safe_model_dump().items()
+        account = {k: v for k, v in given if k in _ACCOUNT_SETTINGS or _settings.is_secret_name(k)}
+        return {**account, "function": self.label, "name": getattr(self, "name", None)}
 
     def shaping_settings(self) -> dict[str, Any]:
         """The resolved settings that decide which vector an input gets; secrets and transport are left out."""
@@ -283,6 +325,21 @@ _TRANSPORT_SETTINGS = frozenset(EmbeddingFunction.model_fields) - {"source_promp
     "timeout_s",
     "url",
 }
+
+_ACCOUNT_SETTINGS = frozenset(
+    {
+        "azure_endpoint",
+        "base_url",
+        "endpoint",
+        "host",
+        "organization",
+        "profile_name",
+        "project",
+        "project_id",
+        "region",
+        "url",
+    }
+)
 
 
 class TextEmbeddingFunction(EmbeddingFunction):

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.embeddings.base import EmbeddingFunction, Role, TextEmbeddingFunction
+from lancelike.embeddings.lengths import joined, long_texts
+from lancelike.embeddings.rates import paced
 from lancelike.embeddings.retrying import CallStats, call_with_retry
 from lancelike.embeddings.timeouts import within
 from lancelike.errors import BadEmbeddingError, EmbeddingError, shorten
@@ -23,15 +25,16 @@ Answer: TypeAlias = NDArray[Any] | EmbeddingError
 
 
 def pack(function: EmbeddingFunction, values: Sequence[Any]) -> list[list[int]]:
-    """Positions of *values*, in order, one list for each request within the function's limits.
+    """Positions of *values*, one list for each request within the function's limits.
 
-    A value that is over a limit by itself gets a request of its own: the function says what becomes of it.
+    In order, or by length where the function wants that, the longest first: what memory they take shows at once. A
+    value that is over a limit by itself gets a request of its own: the function says what becomes of it.
     """
     tokens = function.count_tokens(values) if function.max_batch_tokens else [0] * len(values)
     sizes = [_size(value) for value in values] if function.max_batch_bytes else [0] * len(values)
     requests: list[list[int]] = []
     room_items = room_tokens = room_bytes = 0
-    for place in range(len(values)):
+    for place in _packing_order(function, values):
         if room_items < 1 or room_tokens < tokens[place] or room_bytes < sizes[place]:
             requests.append([])
             room_items = function.batch_size
@@ -39,6 +42,12 @@ def pack(function: EmbeddingFunction, values: Sequence[Any]) -> list[list[int]]:
         requests[-1].append(place)
         room_items, room_tokens, room_bytes = room_items - 1, room_tokens - tokens[place], room_bytes - sizes[place]
     return requests
+
+
+def _packing_order(function: EmbeddingFunction, values: Sequence[Any]) -> Sequence[int]:
+    if not function.packs_by_length:
+        return range(len(values))
+    return sorted(range(len(values)), key=lambda place: _size(values[place]), reverse=True)
 
 
 def _size(value: Any) -> int:
@@ -88,9 +97,8 @@ def embed_queries(
 def _embed_query(
     function: EmbeddingFunction, query: Any, cancelled: threading.Event, stats: CallStats | None
 ) -> NDArray[Any]:
-    prompted = _prompted(function, [query], "query")[0]
     try:
-        return _request_queries(function, prompted, 1, cancelled, stats)[0]
+        return _embed_queries(function, [query], cancelled, stats)[0]
     except EmbeddingError as error:
         error.row = None  # there is one query, and it has no rows
         raise
@@ -99,13 +107,34 @@ def _embed_query(
 def _embed_queries(
     function: EmbeddingFunction, queries: Sequence[Any], cancelled: threading.Event, stats: CallStats | None
 ) -> list[NDArray[Any]]:
+    long = long_texts(function, queries, "query")
+    parts = [long[row].windows if row in long else [query] for row, query in enumerate(queries)]
+    for row, text in long.items():
+        if not text.windows:
+            raise text.refusal(function, row)
+    rows = [row for row, windows in enumerate(parts) for _ in windows]
+    vectors = iter(_embed_parts(function, [part for windows in parts for part in windows], rows, cancelled, stats))
+    return [
+        joined([next(vectors) for _ in windows], long[row].weights) if row in long else next(vectors)
+        for row, windows in enumerate(parts)
+    ]
+
+
+def _embed_parts(
+    function: EmbeddingFunction,
+    queries: Sequence[Any],
+    rows: Sequence[int],
+    cancelled: threading.Event,
+    stats: CallStats | None,
+) -> list[NDArray[Any]]:
+    """A vector for each of *queries*, none of them too long; *rows* is where each comes from."""
     prompted = _prompted(function, queries, "query")
-    together = _takes_lists_of_queries(function)
+    together = len(queries) > 1 and _takes_lists_of_queries(function)
     size = function.batch_size if together else 1
     vectors: list[NDArray[Any]] = []
     for start in range(0, len(prompted), size):
         batch = prompted[start : start + size]
-        with placing_errors(range(start, start + len(batch))):
+        with placing_errors(rows[start : start + len(batch)]):
             vectors += _request_queries(function, batch if together else batch[0], len(batch), cancelled, stats)
     return vectors
 
@@ -119,18 +148,17 @@ def request_sources(
         EmbeddingError: The request failed as a whole.
     """
     prompted = _prompted(function, values, "source")
-    answer = call_with_retry(
-        lambda: function.compute_source_embeddings(prompted), function=function, stats=stats, cancelled=cancelled
-    )
+    call = paced(lambda: function.compute_source_embeddings(prompted), function, values, stats, cancelled)
+    answer = call_with_retry(call, function=function, stats=stats, cancelled=cancelled)
     return checked_answers(function, answer, len(values))
 
 
 def _request_queries(
     function: EmbeddingFunction, query: Any, count: int, cancelled: threading.Event, stats: CallStats | None
 ) -> list[NDArray[Any]]:
-    answer = call_with_retry(
-        lambda: function.compute_query_embeddings(query), function=function, stats=stats, cancelled=cancelled
-    )
+    sent = query if isinstance(query, list) else [query]
+    call = paced(lambda: function.compute_query_embeddings(query), function, sent, stats, cancelled)
+    answer = call_with_retry(call, function=function, stats=stats, cancelled=cancelled)
     vectors: list[NDArray[Any]] = []
     for checked in checked_answers(function, answer, count):
         if isinstance(checked, EmbeddingError):

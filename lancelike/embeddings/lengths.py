@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,9 +37,9 @@ class LongText:
     windows: list[str]
     weights: list[int]
 
-    def error(self, function: EmbeddingFunction) -> InputTooLong:
-        """Why it is refused."""
-        return InputTooLong(function.label, self.tokens, self.limit)
+    def refusal(self, function: EmbeddingFunction, row: int | None = None) -> InputTooLong:
+        """The error of a text that is refused."""
+        return InputTooLong(function.label, self.tokens, self.limit, row=row)
 
 
 def long_texts(function: EmbeddingFunction, values: Sequence[Any], role: Role = "source") -> dict[int, LongText]:
@@ -72,10 +73,10 @@ def _fitted(function: EmbeddingFunction, text: str, tokens: int, limit: int, rol
     return fitted
 
 
-def cut(text: str, tokens: int, limit: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+def cut(text: str, tokens: int, limit: int, count: Count) -> Iterator[tuple[str, int]]:
     """*text* in windows of at most *limit* tokens, with the tokens of each.
 
-    Each window takes what fits, and ends with a word unless a single word is over the limit. Nothing comes of a limit
+    Each window takes as many whole words as fit; a word that is over the limit alone is cut. Nothing comes of a limit
     that not even a character keeps.
 
     Args:
@@ -84,37 +85,60 @@ def cut(text: str, tokens: int, limit: int, count: Callable[[str], int]) -> Iter
         limit: Most tokens of a window.
         count: Counts the tokens of a text.
     """
-    characters = max(1, len(text) * limit // max(1, tokens))
-    start = 0
-    while (word := _WORD.search(text, start)) is not None:
-        start = word.start()
-        end, weight = _fitting(text, start, start + characters, limit, count)
-        if end == start:
+    expected = max(1, len(text) * limit // max(1, tokens))
+    word = _WORD.search(text)
+    while word is not None:
+        window, weight = _longest_fitting(text, word.start(), 2 * expected, limit, count)
+        if not window:
             return
-        yield text[start:end].rstrip(), weight
-        start = end
+        yield window, weight
+        word = _WORD.search(text, word.start() + len(window))
 
 
-def _fitting(text: str, start: int, guess: int, limit: int, count: Count) -> tuple[int, int]:
-    """Where the longest run of words from *start* on ends that has at most *limit* tokens, and how many it has.
+def _longest_fitting(text: str, start: int, reach: int, limit: int, count: Count) -> tuple[str, int]:
+    """The longest run of words from *start* on that has at most *limit* tokens, and how many it has.
 
-    The guess is mended twice in proportion, which leaves a few words to be tried by halving.
+    Found by halving among the words that end within *reach* characters, and among more if all of these fit.
     """
-    fits, weight, over = start, 0, len(text) + 1
-    for _ in range(3):
-        end = max(fits + 1, min(guess, over - 1))
-        if end >= over:
-            break
-        tokens = count(text[start:end])
-        if tokens <= limit:
-            fits, weight = end, tokens
-        else:
-            over = end
-        if fits == len(text):
-            return fits, weight
-        guess = start + (end - start) * limit // max(1, tokens)
-    ends = [fits + match.end() for match in _WORD.finditer(text[fits : over - 1])]
-    at, weight = _last_fitting(text, start, [start, *_word_ends(text, start, over)], limit, count)
-    if at == start:
-        at, weight = _last_fitting(text, start, range(start, over), limit, count)
-    return at, weight
+    counted = cache(lambda end: count(text[start:end]))
+    for ends_within in (_word_ends, _character_ends):
+        stop = start + reach
+        while (ends := ends_within(text, start, stop)) and counted(ends[0]) <= limit:
+            fitting = bisect_right(ends, limit, lo=1, key=counted)
+            if fitting < len(ends) or stop >= len(text):
+                end = ends[fitting - 1]
+                return text[start:end], counted(end)
+            stop += reach
+    return "", 0
+
+
+def _word_ends(text: str, start: int, stop: int) -> Sequence[int]:
+    """Where the words end that are whole within *start* and *stop*."""
+    ends = [word.end() for word in _WORD.finditer(text, start, stop)]
+    is_split = ends and ends[-1] == stop < len(text) and not text[stop].isspace()
+    return ends[:-1] if is_split else ends
+
+
+def _character_ends(text: str, start: int, stop: int) -> Sequence[int]:
+    return range(start + 1, min(stop, len(text)) + 1)
+
+
+def joined(vectors: Sequence[NDArray[Any]], weights: Sequence[int]) -> NDArray[Any]:
+    """One vector for a long text, from those of its windows.
+
+    Their mean, each counting by its tokens, of unit length if they are; multivectors are put one after the other.
+
+    Args:
+        vectors: Of the windows, shape (ndims,), or (m, ndims) each from a function of multivectors.
+        weights: Tokens of each window.
+    """
+    if len(vectors) == 1:
+        return vectors[0]
+    if vectors[0].ndim == 2:
+        return np.concatenate(vectors)
+    windows = np.stack(vectors)
+    mean = np.average(windows, axis=0, weights=weights)
+    length = np.linalg.norm(mean)
+    if length and np.allclose(np.linalg.norm(windows, axis=1), 1, atol=_UNIT_TOLERANCE):
+        mean = mean / length
+    return np.ascontiguousarray(mean, dtype=windows.dtype)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lancelike.embeddings.base import EmbeddingFunction
 from lancelike.embeddings.batching import Answer, pack, placing_errors, request_sources
 from lancelike.embeddings.retrying import CallStats
-from lancelike.errors import BadEmbeddingError, EmbeddingError
+from lancelike.errors import BadEmbeddingError, EmbeddingError, EmbeddingFunctionUnavailable
 
 Paid: TypeAlias = Callable[[Sequence[int], Sequence[Answer]], None]
 """Told of inputs, by position, as soon as their answers are there."""
@@ -185,11 +185,7 @@ class _Run:
             raise first
 
     def _refuse(self, places: list[int], error: EmbeddingError) -> None:
-        cause = error.__cause__
-        spoiled = isinstance(error, BadEmbeddingError) or (
-            isinstance(cause, Exception) and self._function.classify_error(cause) == "bisect"
-        )
-        if not spoiled:
+        if not self._is_spoiled(error):
             error.row = places[0]
             raise error
         if len(places) == 1:
@@ -197,6 +193,15 @@ class _Run:
             return
         middle = len(places) // 2
         self._waiting.extendleft([places[middle:], places[:middle]])
+
+    def _is_spoiled(self, error: EmbeddingError) -> bool:
+        """Whether an input of the request is at fault; also if the function itself says so with an error of our tree."""
+        if isinstance(error, BadEmbeddingError):
+            return True
+        if isinstance(error, EmbeddingFunctionUnavailable | TimeoutError):
+            return False
+        cause = error.__cause__
+        return not isinstance(cause, Exception) or self._function.classify_error(cause) == "bisect"
 
     def _stop_if_broken(self) -> None:
         """Raise if nothing but failures came back, and other inputs fail as well."""

@@ -185,7 +185,9 @@ def call_with_retry(
         assert isinstance(cause, Exception)
         _scrub(cause, function)
         raise _given_up(cause, function, last.attempt_number, retrying.statistics) from cause
-    except EmbeddingError:
+    except EmbeddingError as error:
+        _scrub(error, function)
+        error.problem = function.redact(error.problem)
         raise
     except Exception as error:
         _scrub(error, function)

@@ -235,14 +235,9 @@ def source_inputs(rows: pa.RecordBatch, binding: EmbeddingFunctionConfig) -> lis
 
 def _distinct(inputs: Sequence[Any]) -> _Inputs:
     found: dict[Any, int] = {}
-    distinct = _Inputs([], [], [])
-    for row, value in enumerate(inputs):
-        number = found.setdefault(_key(value), len(distinct.values))
-        if number == len(distinct.values):
-            distinct.values.append(value)
-            distinct.first.append(row)
-        distinct.of_row.append(number)
-    return distinct
+    of_row = [found.setdefault(_key(value), len(found)) for value in inputs]
+    _, first = np.unique(of_row, return_index=True)
+    return _Inputs([inputs[row] for row in first], of_row, first.tolist())
 
 
 def _key(value: Any) -> Any:

@@ -27,7 +27,7 @@ def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
     joined = bytearray()
     for value in values:
         hasher = seed.copy()
-        hasher.update(_canonical(value))
+        hasher.update(b"s" + value.encode("utf-8", "surrogatepass") if type(value) is str else _canonical(value))
         joined += hasher.digest()
     return np.frombuffer(bytes(joined), np.uint64).reshape(-1, 2)
 
@@ -35,7 +35,7 @@ def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
 def _canonical(value: Any) -> bytes:
     """Bytes that differ for inputs that differ, type included."""
     if isinstance(value, str):
-        return b"s" + value.encode("utf-8", "surrogatepass")
+        return b"s" + str(value).encode("utf-8", "surrogatepass")
     if isinstance(value, bytes):
         return b"b" + value
     return b"j" + json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")

@@ -70,7 +70,7 @@ def add_embedding(
         binding.vector_column,
         pa.list_(pa.from_numpy_dtype(binding.function.vector_dtype()), binding.function.ndims()),
     )
-    with _Told(progress, dataset.count_rows(), embedder) as told:
+    with embedder, _Told(progress, dataset.count_rows(), embedder) as told:
         spec = ColumnSpec(field=field, read=binding.source_columns, make=_maker(binding, field, embedder, told))
         add_column(dataset, spec, lambda metadata: bind_in_metadata(metadata, stored))
     return embedder.finish()
@@ -112,7 +112,7 @@ def reembed(
         previous = {**previous_bindings(metadata), binding.vector_column: tag}
         return with_previous(bind_in_metadata(metadata, new_stored), previous)
 
-    with _Told(progress, dataset.count_rows(), embedder) as told:
+    with embedder, _Told(progress, dataset.count_rows(), embedder) as told:
         make = _maker(new, field, embedder, told)
         spec = ColumnSpec(field=field, read=binding.source_columns, make=make, replaces=True)
         replace_column(dataset, spec, swapped, tag)
@@ -160,7 +160,7 @@ def rollback_embedding(
             bind_in_metadata(metadata, stored), {**kept, vector_column: earlier} if earlier is not None else kept
         )
 
-    with _Told(progress, None, embedder) as told:
+    with embedder, _Told(progress, None, embedder) as told:
         make = _restorer(past, binding, _maker(binding, field, embedder, told))
         spec = ColumnSpec(field=field, read=binding.source_columns, make=make, replaces=True)
         restore_column(dataset, spec, back, past, binding.source_columns)
@@ -225,14 +225,15 @@ class _Told:
 
     def __init__(self, progress: Any, total_rows: int | None, embedder: Embedder) -> None:
         self._next: Batch | None = None
-        self._report = report_progress(self._steps(), progress, total_rows, embedder.receipt)
+        self._report = report_progress(self._steps(), progress, total_rows, embedder)
 
     def __enter__(self) -> _Told:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._next = None
-        next(self._report, None)
+        if kind is None:
+            next(self._report, None)
 
     def of(self, rows: pa.RecordBatch) -> None:
         """Say that *rows* are done."""

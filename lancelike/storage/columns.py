@@ -154,16 +154,18 @@ class ColumnFill:
         return _renumbered(file, {each: each - first for each in file.fields})
 
     def _values(self, dataset: LanceDataset, number: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for batch in self._rows(dataset, number):
+            yield pa.RecordBatch.from_arrays([self.spec.make(batch)], schema=schema)
+
+    def _rows(self, dataset: LanceDataset, number: int) -> Iterator[pa.RecordBatch]:
         with self.errors():
-            batches = dataset.scanner(
+            yield from dataset.scanner(
                 columns=list(self.spec.read),
                 fragments=[dataset.get_fragment(number)],
                 batch_size=self.spec.batch_size,
                 with_row_id=True,
                 scan_in_order=True,
             ).to_reader()
-            for batch in batches:
-                yield pa.RecordBatch.from_arrays([self.spec.make(batch)], schema=schema)
 
 
 def add_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
@@ -28,6 +29,7 @@ from lancelike.errors import (
 )
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import stored_bindings
+from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
 from lancelike.storage.location import Location, write_first_version
@@ -39,7 +41,6 @@ from lancelike.types import CreateMode, MergeResult
 
 T = TypeVar("T")
 
-_CONFLICT_RETRIES = 10
 _COMMIT_ATTEMPTS = 10
 _MERGE_ATTEMPTS = 1000
 _COMMIT_TIMEOUT_S = 30.0
@@ -64,6 +65,7 @@ class Dataset:
     def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable, pinned: bool) -> None:
         self.location, self.name, self.pinned = location, name, pinned
         self._table = table
+        self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
         self._move_to(shown)
 
     @classmethod
@@ -163,7 +165,12 @@ class Dataset:
     @property
     def lance(self) -> LanceDataset:
         """The version shown, as Lance's own object: a copy, so moving it does not move this handle."""
-        return copy.copy(self._readable())
+        return copy.copy(self._searchable())
+
+    @property
+    def indexing(self) -> threading.Lock:
+        """Held in this process while the table's indices are built or changed."""
+        return self._table.indexing
 
     def refresh(self) -> None:
         """Show the latest version, unless pinned."""
@@ -215,7 +222,9 @@ class Dataset:
         """
         shown = self._readable()
         with self.errors():
-            return int(shown.count_rows(filter))
+            if filter is None:
+                return int(shown.count_rows())
+            return int(self._scanner(Scan(columns=[], filter=filter, with_row_id=True)).count_rows())
 
     def scan(self, scan: Scan) -> pa.RecordBatchReader:
         """Rows of *scan* as a stream; what Lance raises under way is of our tree too."""
@@ -318,6 +327,8 @@ class Dataset:
     ) -> int:
         latest, pull = self._latest(), Pull(reader)
         if mode == "append":
+            if self._stale_btrees(latest):
+                latest = self.change(copy.copy)
             self._check_functions(reader.schema.metadata, latest)
         with callers_errors(pull), self.errors():
             written = write_dataset(
@@ -333,17 +344,21 @@ class Dataset:
 
     def delete(self, where: str) -> tuple[int, int]:
         """Delete the rows that meet *where*: how many, and the version that made."""
-        latest = self._latest()
-        with self.errors():
-            done = latest.delete(where, conflict_retries=_CONFLICT_RETRIES)
-        return int(done["num_deleted_rows"]), self._show(latest)
+
+        def run(latest: LanceDataset) -> tuple[int, int]:
+            done = latest.delete(where, conflict_retries=0)
+            return int(done["num_deleted_rows"]), int(latest.version)
+
+        return self.change(run)
 
     def update(self, values_sql: Mapping[str, str], where: str | None = None) -> tuple[int, int]:
         """Set columns to SQL expressions in the rows that meet *where*: how many rows, and the version that made."""
-        latest = self._latest()
-        with self.errors():
-            done = latest.update(dict(values_sql), where, conflict_retries=_CONFLICT_RETRIES)
-        return int(done["num_rows_updated"]), self._show(latest)
+
+        def run(latest: LanceDataset) -> tuple[int, int]:
+            done = latest.update(dict(values_sql), where, conflict_retries=0)
+            return int(done["num_rows_updated"]), int(latest.version)
+
+        return self.change(run)
 
     def rewrite_rows(self, where: str | None, columns: Mapping[str, str], transform: Transform) -> tuple[int, int]:
         """Set columns to SQL expressions and then to what Python makes of the rows, in one commit.
@@ -499,6 +514,7 @@ class Dataset:
     ) -> T:
         """Run *operation*, which commits, on a copy of the latest version, and show what it made.
 
+        B-trees that miss rows are built again first, since Lance would look for the rows to change through them.
         It is run again, on a newer version, when another writer's commit got in its way: *attempts* times at most, and
         never again after *timeout_s*.
         """
@@ -507,6 +523,7 @@ class Dataset:
             latest = self._latest()
             try:
                 with self.errors():
+                    rebuild(latest, self._stale_btrees(latest))
                     result = operation(latest)
             except CommitConflictError:
                 if attempt >= attempts or time.monotonic() > deadline:
@@ -549,6 +566,21 @@ class Dataset:
                 self._move_to(new)
         return int(new.version)
 
+    def _searchable(self) -> LanceDataset:
+        """The version shown, as filters may read it: past B-trees, while one of them misses rows."""
+        shown = self._readable()
+        judged, searchable = self._judged
+        if judged is not shown:
+            searchable = shown
+            if self._stale_btrees(shown):
+                searchable = copy.copy(shown)
+                searchable._default_scan_options = {"use_scalar_index": False}
+            self._judged = shown, searchable
+        return searchable
+
+    def _stale_btrees(self, dataset: LanceDataset) -> list[StaleBTree]:
+        return stale_btrees(dataset, self._table.btrees, self.location.storage_options)
+
     def _move_to(self, shown: LanceDataset) -> None:
         self._shown = shown
         self._looked_at = time.monotonic()
@@ -561,7 +593,7 @@ class Dataset:
         )
 
     def _scanner(self, scan: Scan) -> LanceScanner:
-        shown = self._readable()
+        shown = self._searchable()
         return shown.scanner(
             columns=_projection(scan.columns),
             filter=scan.filter,

@@ -18,12 +18,14 @@ class OpenTable:
         closed: The table was dropped or renamed; every handle on it leads nowhere.
         lock: Held while the shared handle is made or its version exchanged, never during I/O on rows.
         merging: Held by a merge, so that threads which upsert the same keys don't insert them twice.
+        indexing: Held while indices are built or changed: of two that do so, Lance lets the second start again.
     """
 
     def __init__(self) -> None:
         self.closed = False
         self.lock = threading.RLock()
         self.merging = threading.Lock()
+        self.indexing = threading.Lock()
         self._shared: weakref.ref[Dataset] | None = None
 
     @property
@@ -61,7 +63,7 @@ def _forget_in_child() -> None:
     global _lock  # noqa: PLW0603 - the lock is the module's
     _lock = threading.Lock()
     for table in _tables.values():
-        table.lock, table.merging = threading.RLock(), threading.Lock()
+        table.lock, table.merging, table.indexing = threading.RLock(), threading.Lock(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import lance
@@ -100,7 +100,7 @@ def create_vector_index(
         raise QueryError(f"column {column!r} holds {_field(dataset.schema, column).type}, not vectors of one length")
     settings = _vector_settings(config, vector.list_size)
     name = _free_name(dataset, name or f"{column}_idx", replace)
-    with _heard(progress) as callback:
+    with dataset.indexing, _heard(progress) as callback:
         dataset.change(
             lambda latest: latest.create_index(
                 column,
@@ -144,7 +144,7 @@ def create_scalar_index(
     settings = _text_settings(config) if isinstance(config, FTS) else {}
     kind = SCALAR_TYPES[type(config)]
     name = _free_name(dataset, name or f"{column}_idx", replace)
-    with _heard(progress) as callback, _told_of_type(dataset, column, config):
+    with dataset.indexing, _heard(progress) as callback, _told_of_type(dataset, column, config):
         dataset.change(
             lambda latest: latest.create_scalar_index(
                 column, kind, name=name, replace=replace, train=train, progress_callback=callback, **settings
@@ -187,6 +187,57 @@ def index_stats(dataset: Dataset, name: str) -> IndexStatistics | None:
         index_type=_STATISTICS_TYPES.get(found[0].index_type, found[0].index_type.upper()),
         distance_type=_metric(latest, found[0]),
         num_indices=len(found[0].segments),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far an index covers the rows of a version.
+
+    Attributes:
+        name: The index.
+        columns: What it is on.
+        unindexed: Rows that it leaves to be scanned.
+        segments: Rows in each of its segments, the newest last. Every one of them is searched.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    unindexed: int
+    segments: tuple[int, ...]
+
+
+def coverage(dataset: Dataset) -> list[Coverage]:
+    """How far each index covers the version shown; quick where there is none."""
+    with dataset.errors():
+        latest = dataset.lance
+        found = latest.describe_indices()
+        rows = _rows_by_fragment(latest) if found else {}
+    return [
+        Coverage(
+            index.name,
+            tuple(index.field_names),
+            _unindexed_rows(index, rows),
+            tuple(sum(rows.get(fragment, 0) for fragment in segment.fragment_ids) for segment in index.segments),
+        )
+        for index in found
+    ]
+
+
+def cover_new_rows(dataset: Dataset, name: str, merged_segments: int = 0) -> None:
+    """Let the index *name* cover every row, in one commit, as it was trained; an empty one is trained now.
+
+    Args:
+        dataset: The table.
+        name: The index.
+        merged_segments: How many of its newest segments become one with that of the new rows.
+
+    Raises:
+        CommitConflictError: Someone else changed the index meanwhile; it is not tried again.
+    """
+    dataset.change(
+        lambda latest: latest.optimize.optimize_indices(index_names=[name], num_indices_to_merge=merged_segments),
+        attempts=1,
     )
 
 
@@ -262,6 +313,20 @@ def _text_settings(config: FTS) -> dict[str, Any]:
         "document_granularity": DocumentGranularity(config.document_granularity),
         "max_token_length": config.max_token_length,
     }
+
+
+def vector_columns(schema: pa.Schema) -> list[str]:
+    """Columns that hold vectors of floats: one, or several, in each row."""
+    kinds = ((name, _vector_type(schema, name)) for name in schema.names)
+    return [name for name, kind in kinds if kind is not None and pa.types.is_floating(kind.value_type)]
+
+
+def num_partitions(dataset: Dataset, name: str) -> int | None:
+    """Partitions of the IVF index *name*; None if it is of another kind, or empty."""
+    with dataset.errors():
+        parts = dataset.lance.stats.index_stats(name)["indices"]
+    counts = [part["num_partitions"] for part in parts if "num_partitions" in part]
+    return max(counts, default=None)
 
 
 def default_config(dataset: Dataset, column: str) -> IvfPq | IvfFlat | BTree:

@@ -91,7 +91,8 @@ def optimize(
     compaction = compact_files(dataset)
     keeps = _OPTIMIZE_KEEPS if cleanup_older_than is None else cleanup_older_than
     prune = cleanup_old_versions(dataset, keeps, delete_unverified=delete_unverified)
-    dataset.change(lambda latest: latest.optimize.optimize_indices())
+    with dataset.indexing:
+        dataset.change(lambda latest: latest.optimize.optimize_indices())
     return OptimizeStats(compaction, prune)
 
 

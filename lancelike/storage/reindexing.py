@@ -61,7 +61,12 @@ def kept_indices(dataset: LanceDataset, column: str) -> list[Index]:
 
     One whose transaction is gone is left out.
     """
-    wanted = {each["uuid"]: each["fragment_ids"] for each in dataset.list_indices() if each["fields"] == [column]}
+    wanted = {
+        str(segment.uuid): segment.fragment_ids
+        for index in dataset.describe_indices()
+        if index.field_names == [column] and "VectorIndex" in index.type_url
+        for segment in index.segments
+    }
     found = []
     for version in range(int(dataset.version), 0, -1):
         if not wanted:
@@ -94,12 +99,11 @@ def attach(
 
 def _arguments(dataset: LanceDataset, index: Any) -> dict[str, Any]:
     details = index.details or {}
-    statistics = dataset.stats.index_stats(index.name)["indices"][0]
     compression, graph = details.get("compression", {}), details.get("hnsw", {})
     hints = details.get("runtime_hints", {})
     found = {
-        "metric": statistics.get("metric_type", details.get("metric_type", "l2")).lower(),
-        "num_partitions": statistics.get("num_partitions"),
+        "metric": details.get("metric_type", "l2").lower(),
+        "num_partitions": len(dataset.get_ivf_model(index.name).centroids),
         "num_sub_vectors": compression.get("num_sub_vectors"),
         "num_bits": compression.get("num_bits") if compression.get("type") in ("pq", "rq") else None,
         "m": graph.get("max_connections"),

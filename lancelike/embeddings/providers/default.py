@@ -6,4 +6,4 @@ from lancelike.embeddings.providers.onnx import OnnxEmbeddings
 
 
 class DefaultEmbeddings(OnnxEmbeddings):
-    """all-MiniLM-L6-v2 through onnxruntime: 384 numbers of unit length from the first 256 tokens of a text."""
+    """all-MiniLM-L6-v2 through onnxruntime: 384 numbers of unit length from up to 256 tokens."""

@@ -25,7 +25,7 @@ class GteEmbeddings(SentenceTransformerEmbeddings):
         licence="MIT",
         ndims=1024,
         context_tokens=512,
-        limits="longer texts are cut off",
+        limits="a longer text is an error, cut off, or averaged, as on_long says",
     )
 
     name: str = "thenlper/gte-large"

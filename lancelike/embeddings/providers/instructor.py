@@ -15,7 +15,13 @@ from lancelike._optional import require
 from lancelike.embeddings.base import TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import passes_by_length, valid_text
-from lancelike.embeddings.providers.sentence_transformers import FORWARD_BATCH_SIZE, LoadedModel
+from lancelike.embeddings.providers.sentence_transformers import (
+    FORWARD_BATCH_SIZE,
+    LoadedModel,
+    count_tokens,
+    least,
+    max_tokens,
+)
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
@@ -47,11 +53,12 @@ class InstructorEmbeddingFunction(TextEmbeddingFunction):
         ndims=768,
         context_tokens=512,
         roles=("source", "query"),
-        limits="longer texts are cut off",
+        limits="a longer text is an error, cut off, or averaged, as on_long says",
     )
 
     applies_prompts: ClassVar[bool] = True
     batches_queries: ClassVar[bool] = True
+    packs_by_length: ClassVar[bool] = True
 
     batch_size: int = Field(32, ge=1)
     name: str = "hkunlp/instructor-base"
@@ -77,6 +84,17 @@ class InstructorEmbeddingFunction(TextEmbeddingFunction):
     def generate_embeddings(self, texts: Sequence[str], /) -> Vectors:
         """Embed *texts* as sources: float32, shape (len(texts), ndims())."""
         return self._encode(list(texts), self.source_instruction)
+
+    def count_tokens(self, values: Sequence[Any]) -> list[int]:
+        """Tokens of each of *values*, the special ones included, as if none were cut off."""
+        counts = count_tokens(self._loaded, [str(value) for value in values])
+        return super().count_tokens(values) if counts is None else counts
+
+    def input_limit(self) -> int | None:
+        """Most tokens of one text that count, beside the longer instruction's; `max_input_tokens` if that is less."""
+        own = max_tokens(self._loaded)
+        instruction = max(self.count_tokens([self.source_instruction, self.query_instruction]))
+        return least(self.max_input_tokens, None if own is None else own - instruction)
 
     @property
     def _loaded(self) -> LoadedModel:

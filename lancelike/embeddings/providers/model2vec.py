@@ -36,8 +36,7 @@ class Model2VecEmbeddings(TextEmbeddingFunction):
         default_model="minishlab/potion-base-8M",
         licence="MIT",
         ndims=256,
-        context_tokens=512,
-        limits="longer texts are cut off",
+        limits="none: every token of a text counts",
     )
 
     batch_size: int = Field(1024, ge=1)
@@ -54,7 +53,7 @@ class Model2VecEmbeddings(TextEmbeddingFunction):
         if not texts:
             return np.empty((0, self.ndims()), dtype=np.float32)
         valid = [valid_text(text) for text in texts]
-        vectors = self._model.encode(valid, normalize=self.normalize, use_multiprocessing=False)
+        vectors = self._model.encode(valid, max_length=None, normalize=self.normalize, use_multiprocessing=False)
         return np.asarray(vectors, dtype=np.float32)
 
     @property

@@ -26,7 +26,8 @@ class OnnxEmbeddings(TextEmbeddingFunction):
             of `"float32"` is 0.995 on average for all-MiniLM-L6-v2.
         pooling: How token vectors become one; None for the model's own way.
         normalize: Make the vectors of unit length; None for the model's own way.
-        max_length: Tokens of a text that count, if fewer than the model's own limit; the rest is cut off.
+        max_length: Most tokens of a pass through the model, if fewer than its own limit; `on_long` says what becomes of
+            longer texts.
         threads: Threads of one pass; None for `OMP_NUM_THREADS`, or the CPUs this process may run on.
     """
 
@@ -38,9 +39,10 @@ class OnnxEmbeddings(TextEmbeddingFunction):
         licence="Apache-2.0",
         ndims=384,
         context_tokens=256,
-        limits="longer texts are cut off",
+        limits="a longer text is an error, cut off, or averaged, as on_long says",
     )
 
+    packs_by_length: ClassVar[bool] = True
     transport_settings: ClassVar[frozenset[str]] = frozenset({"threads"})
 
     name: str = "all-MiniLM-L6-v2"
@@ -64,6 +66,11 @@ class OnnxEmbeddings(TextEmbeddingFunction):
     def count_tokens(self, values: Sequence[Any]) -> list[int]:
         """Tokens of each of *values*, the special ones included, as if none were cut off."""
         return self._encoder.count_tokens([str(value) for value in values])
+
+    def input_limit(self) -> int | None:
+        """Most tokens of one text that count: the model's own bound, or `max_input_tokens` if that is less."""
+        own = self._encoder.folder.max_length
+        return own if self.max_input_tokens is None else min(own, self.max_input_tokens)
 
     @property
     def _encoder(self) -> TextEncoder:

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from lancelike._optional import require
-from lancelike.embeddings.base import TextEmbeddingFunction
+from lancelike.embeddings.base import Role, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
+from lancelike.embeddings.local.texts import valid_text
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
@@ -102,6 +103,23 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
         """Embed *texts* with no prompt: float32, shape (len(texts), ndims())."""
         return self._encode(list(texts), None)
 
+    def count_tokens(self, values: Sequence[Any]) -> list[int]:
+        """Tokens of each of *values*, the special ones included, as if none were cut off."""
+        counts = count_tokens(self._loaded, [str(value) for value in values])
+        return super().count_tokens(values) if counts is None else counts
+
+    def input_limit(self) -> int | None:
+        """Most tokens of one text that count: the model's own bound, or `max_input_tokens` if that is less."""
+        return least(self.max_input_tokens, max_tokens(self._loaded))
+
+    def prompted(self, values: Sequence[Any], role: Role) -> list[Any]:
+        """*values* with the prompt of *role* before each, the model's own with `own_prompts`."""
+        if role == "source":
+            prompt = self._prompt(self.source_prompt, "document")
+        else:
+            prompt = self._prompt(self.query_prompt, "query")
+        return [prompt + value if isinstance(value, str) else value for value in values] if prompt else list(values)
+
     @property
     def _loaded(self) -> LoadedModel:
         with _loading:
@@ -157,6 +175,29 @@ def load_model(name: str, device: str, trust_remote_code: bool) -> LoadedModel:
             hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
         ) from error
     return LoadedModel(model, threading.Lock())
+
+
+def count_tokens(loaded: LoadedModel, texts: Sequence[str]) -> list[int] | None:
+    """Tokens of each of *texts* as if none were cut off; None for a model whose tokenizer is of another kind."""
+    tokenizer = getattr(loaded.model, "tokenizer", None)
+    if not (callable(tokenizer) and hasattr(tokenizer, "model_max_length")):
+        return None
+    lowercase = getattr(loaded.model[0], "do_lower_case", False)
+    valid = [valid_text(text.lower() if lowercase else text) for text in texts]
+    with loaded.lock:
+        tokens = tokenizer(valid, truncation=False, padding=False, return_attention_mask=False, verbose=False)
+    return [len(each) for each in tokens["input_ids"]]
+
+
+def max_tokens(loaded: LoadedModel) -> int | None:
+    """Most tokens of a text that the model takes; None if it has no bound, or one that can't be counted."""
+    length = getattr(loaded.model, "max_seq_length", None)
+    return length if isinstance(length, int) and count_tokens(loaded, [""]) is not None else None
+
+
+def least(*bounds: int | None) -> int | None:
+    """The least of *bounds* that are there; None if none is."""
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def find_model(name: str) -> str:

@@ -47,8 +47,9 @@ class TransformersEmbeddingFunction(TextEmbeddingFunction):
         licence="MIT",
         ndims=768,
         context_tokens=512,
-        limits="longer texts are cut off",
+        limits="a longer text is an error, cut off, or averaged, as on_long says",
     )
+    packs_by_length: ClassVar[bool] = True
 
     name: str = "colbert-ir/colbertv2.0"
     device: str = "cpu"
@@ -64,6 +65,18 @@ class TransformersEmbeddingFunction(TextEmbeddingFunction):
         for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
             vectors[rows] = self._pass([valid_text(texts[row]) for row in rows])
         return vectors
+
+    def count_tokens(self, values: Sequence[Any]) -> list[int]:
+        """Tokens of each of *values*, the special ones included, as if none were cut off."""
+        loaded = self._loaded
+        with loaded.lock:
+            tokens = loaded.tokenizer([valid_text(str(value)) for value in values], truncation=False, verbose=False)
+        return [len(each) for each in tokens["input_ids"]]
+
+    def input_limit(self) -> int | None:
+        """Most tokens of one text that count: the model's own bound, or `max_input_tokens` if that is less."""
+        own = self._loaded.max_length
+        return own if self.max_input_tokens is None else min(own, self.max_input_tokens)
 
     @property
     def _loaded(self) -> LoadedTransformer:
