@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench bench-quick clean
 
 help: ## Show what there is to make
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## Index the standard library's docstrings in ./demo-data and ask them questions
 	@$(BIN)/lancelike demo
@@ -29,6 +29,12 @@ lint: $(VENV)/.test ## Check style and types
 format: $(VENV)/.test ## Fix what style can be fixed by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(VENV)/.test ## Measure against pylance and lancedb, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.test ## The same with less data, printed only
+	$(BIN)/python -m benchmarks --quick
 
 clean: ## Remove .venv and the demo's database
 	rm -rf $(VENV) demo-data

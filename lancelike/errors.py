@@ -9,10 +9,12 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── ColumnNotFoundError (KeyError)          .column .available
     ├── QueryError (ValueError)                 a filter, projection or parameter that can't be run
     ├── QueryTimeoutError (TimeoutError)        .timeout_s
+    ├── MergeTimeoutError (RuntimeError, TimeoutError)  .timeout_s
     ├── TableNotFoundError (ValueError)         .table .available
     ├── TableExistsError (ValueError)           .table
     ├── TableNameError (ValueError)             .table
     ├── TableClosedError (RuntimeError)         the table was dropped or renamed under its handle: .table
+    ├── ForkedProcessError (RuntimeError)       this process was forked from one that had used tables
     ├── ReadOnlyTableError (ValueError)         a write through a handle pinned to a version: .version
     ├── VersionNotFoundError (ValueError)       a version or tag that isn't there: .version
     ├── IndexNotFoundError (RuntimeError)       .index .available
@@ -93,11 +95,12 @@ class BadVectorError(BadDataError):
 
 
 class ColumnNotFoundError(LancelikeError, KeyError):
-    """The table has no such column."""
+    """The table has no such column; or, with a dotted name, no such field in one."""
 
     def __init__(self, column: str, available: Collection[str]) -> None:
         self.column, self.available = column, list(available)
-        super().__init__(f"no column {column!r}; this table has {', '.join(self.available) or 'none'}")
+        missing = f"Field path `{column}` not found" if "." in column else f"no column {column!r}"
+        super().__init__(f"{missing}; this table has {', '.join(self.available) or 'none'}")
 
 
 class QueryError(LancelikeError, ValueError):
@@ -110,6 +113,17 @@ class QueryTimeoutError(LancelikeError, TimeoutError):
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         super().__init__(f"Query timeout: no answer within {timeout_s:g} s; raise timeout=, or narrow the search")
+
+
+class MergeTimeoutError(LancelikeError, RuntimeError, TimeoutError):
+    """A merge was not committed in the time it was given; nothing of it is visible."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(
+            f"merge insert timed out after {timeout_s:g} s; nothing is changed, and what was embedded is kept: "
+            "run it again, with a longer timeout="
+        )
 
 
 class TableNotFoundError(LancelikeError, ValueError):
@@ -147,6 +161,16 @@ class TableClosedError(LancelikeError, RuntimeError):
     def __init__(self, table: str) -> None:
         self.table = table
         super().__init__(f"Table {table} is closed; open it again with open_table")
+
+
+class ForkedProcessError(LancelikeError, RuntimeError):
+    """This process was forked from one that had used tables, and Lance's threads are not in it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was forked from one that had used tables, and Lance's threads did not come along; start "
+            "processes with multiprocessing.get_context('spawn') or 'forkserver', or fork before using a table"
+        )
 
 
 class ReadOnlyTableError(LancelikeError, ValueError):

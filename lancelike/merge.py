@@ -78,7 +78,7 @@ class LanceMergeInsertBuilder:
             new_data: Rows with the key columns, each key once.
             on_bad_vectors: As in `Table.add`.
             fill_value: As in `Table.add`.
-            timeout: Longest time for the merge.
+            timeout: Longest time for all of it, embedding included.
             on_embedding_error: As in `Table.add`.
             budget_tokens: As in `Table.add`.
             progress: As in `Table.add`.
@@ -86,6 +86,7 @@ class LanceMergeInsertBuilder:
         Raises:
             BadDataError: A row doesn't fit the schema, or a key is there twice; nothing is changed.
             EmbeddingError: A function failed; nothing is changed.
+            MergeTimeoutError: It took longer than *timeout*; nothing is changed.
         """
         result = merge_rows(
             self._dataset,

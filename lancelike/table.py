@@ -13,7 +13,7 @@ from lancelike.embeddings import EmbeddingFunction, EmbeddingFunctionConfig, Emb
 from lancelike.errors import QueryError, SchemaError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import ingest, update_rows
-from lancelike.ledger import Embedder, Ledger, TableRecords
+from lancelike.ledger import Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.lifecycle import freshness, migration
 from lancelike.lifecycle.failed import embedding_errors, retry_failed
@@ -132,7 +132,10 @@ class Table:
 
     @property
     def _bindings(self) -> list[EmbeddingFunctionConfig]:
-        metadata = self._dataset.schema.metadata or {}
+        return self._bindings_in(self._dataset)
+
+    def _bindings_in(self, dataset: Dataset) -> list[EmbeddingFunctionConfig]:
+        metadata = dataset.schema.metadata or {}
         if self._bound is None or self._bound[0] != metadata:
             self._bound = (metadata, self._registry.bindings(metadata))
         return self._bound[1]
@@ -207,7 +210,9 @@ class Table:
         """
         on = [on] if isinstance(on, str) else list(on)
         self._shown.refresh()
-        return LanceMergeInsertBuilder(self._shown, self._bindings, on, self._records.embedder, self._upkeep.after_write)
+        return LanceMergeInsertBuilder(
+            self._shown, self._bindings, on, self._records.embedder, self._upkeep.after_write
+        )
 
     def update(
         self,
@@ -376,10 +381,11 @@ class Table:
         binding = self.embedding_functions.get(vector_column)
         if binding is None:
             raise SchemaError(f"no function fills column {vector_column!r}; add_embedding adds one that is filled")
-        embedder = self._migrator(on_embedding_error)
-        self._records.drift.forget_column(vector_column)
-        receipt = migration.reembed(self._shown, binding, function, embedder, progress=progress)
-        self._records.drift.forget_column(vector_column)
+        drift = self._records.drift
+        drifted = drift.has_drifted(function, vector_column)
+        embedder = self._records.embedder(_keeping_rows(on_embedding_error), replaces=True)
+        receipt = migration.reembed(self._shown, binding, function, embedder, drifted=drifted, progress=progress)
+        drift.replaced(function, vector_column)
         return receipt
 
     def rollback_embedding(self, vector_column: str, *, progress: Any = None) -> EmbeddingReceipt:
@@ -391,18 +397,8 @@ class Table:
             SchemaError: There is nothing to go back to.
             EmbeddingError: The old function failed; nothing is changed.
         """
-        embedder = self._migrator("raise")
-        self._records.drift.forget_column(vector_column)
-        receipt = migration.rollback_embedding(
-            self._shown, vector_column, self._registry.bindings, embedder, progress=progress
-        )
-        self._records.drift.forget_column(vector_column)
-        return receipt
-
-    def _migrator(self, on_embedding_error: OnEmbeddingError) -> Embedder:
-        """An embedder for another function than the column's, whose model is not to be compared with this one's."""
-        return Embedder(
-            self._records.ledger, on_error=_keeping_rows(on_embedding_error), failures=self._records.failures
+        return migration.rollback_embedding(
+            self._shown, vector_column, self._registry.bindings, self._records.embedder(), progress=progress
         )
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -459,7 +455,8 @@ class Table:
         Returns:
             A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
         """
-        searcher = Searcher(self._dataset, self._bindings, self._query_vectors, self._records.drift)
+        shown = self._dataset
+        searcher = Searcher(shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift)
         if query is None and query_type == "auto":
             return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
         return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))

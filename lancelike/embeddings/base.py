@@ -113,7 +113,7 @@ class EmbeddingFunction(BaseModel, ABC):
             VariableNotFoundError: A variable has no value.
             SchemaError: A setting is unknown or has a value it can't have.
         """
-        _settings.check_secrets(settings, cls.sensitive_keys())
+        _settings.check_secrets(settings, cls._sensitive())
         return cls._make(settings, _settings.resolve(settings, process_variables))
 
     @classmethod
@@ -129,11 +129,15 @@ class EmbeddingFunction(BaseModel, ABC):
         try:
             instance = cls(**resolved)
         except ValidationError as error:
-            raise SchemaError(cls._explain(error)) from error
-        instance._given = dict(given)
-        with _sharing:
-            cls._instances[_settings.digest(resolved)] = instance
-        return instance
+            explained = cls._explain(error)
+            problem = cls._redacted(explained, given, resolved)
+            cause = error if problem == explained else None
+        else:
+            instance._given = dict(given)
+            with _sharing:
+                cls._instances[_settings.digest(resolved)] = instance
+            return instance
+        raise SchemaError(problem) from cause  # out of the handler, since a context would show the secret
 
     @classmethod
     def _explain(cls, error: ValidationError) -> str:
@@ -143,6 +147,28 @@ class EmbeddingFunction(BaseModel, ABC):
         )
         known = ", ".join(cls.model_fields)
         return f"{cls.registered_name or cls.__name__} can't be made: {problems}; its settings are {known}"
+
+    @classmethod
+    def _sensitive(cls) -> set[str]:
+        """Settings that hold secrets by what the class says of them."""
+        by_type = {name for name, field in cls.model_fields.items() if _holds_secret(field.annotation)}
+        return {*cls.sensitive_keys(), *by_type}
+
+    @classmethod
+    def _redacted(cls, text: str, *settings: Mapping[str, Any], variables: Variables = process_variables) -> str:
+        """*text* without the secrets that *settings* hold."""
+        secrets = {value for each in settings for value in _settings.secret_values(each, cls._sensitive(), variables)}
+        return _settings.redact(text, secrets)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A default that is a secret is not shown."""
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, shown in properties.items():
+            if "default" in shown and _settings.mask({name: shown["default"]}, cls._sensitive())[name] != shown["default"]:
+                del shown["default"]
+        return schema
 
     @staticmethod
     def sensitive_keys() -> list[str]:
@@ -215,9 +241,10 @@ class EmbeddingFunction(BaseModel, ABC):
 
     def shaping_settings(self) -> dict[str, Any]:
         """The resolved settings that decide which vector an input gets; secrets and transport are left out."""
-        transport = _TRANSPORT_SETTINGS | self.transport_settings | set(self.sensitive_keys())
+        transport = _TRANSPORT_SETTINGS | self.transport_settings | self._sensitive()
         settings = {name: value for name, value in self._field_values().items() if name not in transport}
-        return {name: value for name, value in settings.items() if not _settings.is_secret_name(name)}
+        settings = {name: value for name, value in settings.items() if not _settings.is_secret_name(name)}
+        return _settings.mask(settings, ())
 
     def ready(self) -> EmbeddingFunction:
         """The function to embed with: this one, unless it stands for one that could not be made before."""
@@ -271,9 +298,9 @@ class EmbeddingFunction(BaseModel, ABC):
     def safe_model_dump(self) -> dict[str, Any]:
         """The settings as given, references to variables unresolved: fit to be stored."""
         if self._given is not None:
-            return _settings.storable(self._given, self.sensitive_keys())
+            return _settings.storable(self._given, self._sensitive())
         settings = self.model_dump(mode="json", exclude_unset=True)
-        masked = _settings.mask(settings, self.sensitive_keys())
+        masked = _settings.mask(settings, self._sensitive())
         return {name: value for name, value in settings.items() if masked[name] == value}
 
     @property
@@ -283,17 +310,14 @@ class EmbeddingFunction(BaseModel, ABC):
 
     def redact(self, text: str) -> str:
         """*text* with the function's secrets replaced by `***`."""
-        values = _settings.secret_values(self._field_values(), self.sensitive_keys(), process_variables)
-        for value in sorted(values, key=len, reverse=True):
-            text = text.replace(value, _settings.MASK)
-        return text
+        return self._redacted(text, self._field_values(), self._given or {})
 
     def _field_values(self) -> dict[str, Any]:
         return {name: getattr(self, name, None) for name in type(self).model_fields}
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         values = {k: v for k, v in self._field_values().items() if k in self.model_fields_set}
-        return list(_settings.mask({**values, **(self._given or {})}, self.sensitive_keys()).items())
+        return list(_settings.mask({**values, **(self._given or {})}, self._sensitive()).items())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EmbeddingFunction):
@@ -340,6 +364,13 @@ _ACCOUNT_SETTINGS = frozenset(
         "url",
     }
 )
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Whether a field of that type is pydantic's `SecretStr` or the like, or may be."""
+    if isinstance(annotation, type):
+        return hasattr(annotation, "get_secret_value")
+    return any(_holds_secret(each) for each in get_args(annotation))
 
 
 class TextEmbeddingFunction(EmbeddingFunction):

@@ -297,6 +297,8 @@ class EmbeddingFunctionRegistry:
             return self.make(name, model)
         except Exception as error:  # noqa: BLE001 - whatever a third party's constructor raises is the stand-in's reason
             reason, hint = _explain(error, name)
+            kind = self._functions.get(name, EmbeddingFunction)
+            reason = kind._redacted(reason, model, variables=self._variables)
             stand_in = UnavailableFunction(name=name, model=dict(model), reason=reason, hint=hint)
             stand_in._again = partial(self._make_or_stand_in, name, model)
             return stand_in

@@ -224,7 +224,7 @@ def _note_retry(state: tenacity.RetryCallState, function: Retried, stats: CallSt
     logger.warning(
         "%s: %s; try %d of %d in %.1f s",
         function.label,
-        function.redact(_summary(error)),
+        _summary(error, function),
         state.attempt_number + 1,
         function.max_retries + 1,
         wait,
@@ -232,7 +232,7 @@ def _note_retry(state: tenacity.RetryCallState, function: Retried, stats: CallSt
 
 
 def _failed(error: Exception, function: Retried) -> EmbeddingError:
-    problem = f"{function.label} failed: {function.redact(_summary(error))}"
+    problem = f"{function.label} failed: {_summary(error, function)}"
     if isinstance(error, ImportError | VariableNotFoundError):
         return EmbeddingFunctionUnavailable(problem, function=function.label)
     return EmbeddingError(problem, function=function.label, hint=_hint(status_of(error)))
@@ -240,7 +240,7 @@ def _failed(error: Exception, function: Retried) -> EmbeddingError:
 
 def _given_up(cause: Exception, function: Retried, attempts: int, statistics: Mapping[str, Any]) -> EmbeddingError:
     slept_s = float(statistics.get("idle_for", 0.0))
-    last = f"the last with {function.redact(_summary(cause))}"
+    last = f"the last with {_summary(cause, function)}"
     facts: dict[str, Any] = {"function": function.label, "attempts": attempts, "slept_s": slept_s}
     tries = "once" if attempts == 1 else f"{attempts} times"
     if attempts > function.max_retries:
@@ -256,11 +256,38 @@ def _given_up(cause: Exception, function: Retried, attempts: int, statistics: Ma
     )
 
 
-def _scrub(error: Exception, function: Retried) -> None:
+def _scrub(error: BaseException, function: Retried) -> None:
     """Take the function's secrets out of *error*, which tracebacks show: some services quote the key they refuse."""
-    for link in _chain(error):
-        if function.redact(str(link)) != str(link):
-            link.args = tuple(function.redact(arg) if isinstance(arg, str) else arg for arg in link.args)
+    for link in _shown_with(error):
+        link.args = tuple(_scrubbed(arg, function) for arg in link.args)
+        for name, value in [*vars(link).items(), *((name, getattr(link, name, None)) for name in _SLOTS)]:
+            if isinstance(value, str) and function.redact(value) != value:
+                setattr(link, name, function.redact(value))
+        if notes := getattr(link, "__notes__", None):
+            link.__notes__ = [_scrubbed(note, function) for note in notes]
+
+
+_SLOTS = ("strerror", "filename", "reason", "msg", "object")
+"""Where built-in exceptions keep the texts they show, beside `args`."""
+
+
+def _scrubbed(value: Any, function: Retried) -> Any:
+    shown = value if isinstance(value, str) else repr(value)
+    clean = function.redact(shown)
+    return value if clean == shown else clean
+
+
+def _shown_with(error: BaseException) -> Iterator[BaseException]:
+    """*error* and every other that its traceback shows."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        link = waiting.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        inner = link.exceptions if isinstance(link, BaseExceptionGroup) else ()
+        waiting += [each for each in (link.__cause__, link.__context__, _reason(link), *inner) if each is not None]
 
 
 def _hint(status: int | None) -> str:
@@ -271,8 +298,8 @@ def _hint(status: int | None) -> str:
     return ""
 
 
-def _summary(error: BaseException | None) -> str:
-    text = " ".join(str(error).split())
+def _summary(error: BaseException | None, function: Retried) -> str:
+    text = " ".join(function.redact(str(error)).split())
     shown = text if len(text) <= 500 else shorten(text, 500)[1:-1]
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 

@@ -58,6 +58,11 @@ def is_reference(value: object) -> bool:
     return isinstance(value, str) and value.startswith(PREFIX)
 
 
+def variable_of(reference: str) -> str:
+    """The name of the variable that *reference* names."""
+    return reference.removeprefix(PREFIX).partition(":")[0]
+
+
 def read_secret(value: str | None) -> str | None:
     """Value of a setting whose default names a variable: `api_key: str = "$var:OPENAI_API_KEY"`.
 

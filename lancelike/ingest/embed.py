@@ -87,8 +87,8 @@ def embed_rows(
     rows = Batch(batch, range(batch.num_rows))
     due = due_bindings(bindings, touched_columns)
     for binding in due:
-        if gone := _missing_sources(binding, batch.schema):
-            raise _orphaned(binding, gone, batch.schema)
+        if gone := missing_sources(binding, batch.schema):
+            raise orphaned_error(binding, gone, batch.schema)
         index = batch.schema.get_field_index(binding.vector_column)
         field = batch.schema.field(index)
         rows = rows.with_data(rows.data.set_column(index, field, pa.nulls(len(rows), field.type)))
@@ -113,22 +113,24 @@ def _refuse_orphans(
     batches: Iterable[Batch], schema: pa.Schema, bindings: Iterable[EmbeddingFunctionConfig]
 ) -> Iterator[Batch]:
     """*batches*, whose rows bring the vectors that can't be made."""
-    orphaned = [(binding, gone) for binding in bindings if (gone := _missing_sources(binding, schema))]
+    orphaned = [(binding, gone) for binding in bindings if (gone := missing_sources(binding, schema))]
     for batch in batches:
         for binding, gone in orphaned:
             vectors = batch.data.column(binding.vector_column)
             if vectors.null_count:
-                raise _orphaned(binding, gone, schema, batch.row(int(np.argmax(_nulls(vectors)))))
+                raise orphaned_error(binding, gone, schema, batch.row(int(np.argmax(_nulls(vectors)))))
         yield batch
 
 
-def _missing_sources(binding: EmbeddingFunctionConfig, schema: pa.Schema) -> list[str]:
+def missing_sources(binding: EmbeddingFunctionConfig, schema: pa.Schema) -> list[str]:
+    """The columns that *binding* makes its vectors from and *schema* lacks."""
     return [source for source in binding.source_columns if schema.get_field_index(source) < 0]
 
 
-def _orphaned(
+def orphaned_error(
     binding: EmbeddingFunctionConfig, gone: Sequence[str], schema: pa.Schema, row: int | None = None
 ) -> BadDataError:
+    """What to raise where a vector is neither there nor to be made, since the columns *gone* are not in *schema*."""
     return BadDataError(
         f"there is no vector, and it can't be made: its source {', '.join(map(repr, gone))} is not in the table, "
         f"which has {', '.join(schema.names)}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lancelike.errors import BadDataError, ColumnNotFoundError
+from lancelike.errors import BadDataError, ColumnNotFoundError, MergeTimeoutError
 from lancelike.ingest.batch import Batch
+from lancelike.ingest.deadline import MergeDeadline
+from lancelike.ingest.embed import missing_sources, orphaned_error
 from lancelike.ingest.pipeline import ingest
 from lancelike.ingest.read import read_batches
 from lancelike.ledger import Embedder
@@ -71,30 +75,52 @@ def merge_rows(
         data: The new rows, as `Table.add` takes them.
         on_bad_vectors: As in `ingest`.
         fill_value: As in `ingest`.
-        timeout_s: Bound on the merge.
+        timeout_s: Longest time for all of it, embedding included; None for no bound.
         progress: As in `ingest`.
         embedder: As in `ingest`.
 
     Raises:
-        BadDataError: *data* lacks a key column, or has some of the columns that a vector is made from, not all.
+        BadDataError: *data* lacks a key column, or has some of the columns that a vector is made from, not all; or a row
+            to be inserted has no vector, and one can't be made since the table lost a column for it.
         EmbeddingError: A function failed; nothing is merged.
+        MergeTimeoutError: It took longer than *timeout_s*; nothing is merged.
     """
-    embedder = embedder or Embedder()
+    embedder, deadline = embedder or Embedder(), MergeDeadline(timeout_s)
+    policy = {"on_bad_vectors": on_bad_vectors, "fill_value": fill_value, "progress": progress}
+    try:
+        return deadline.run(lambda: _merge_rows(dataset, bindings, clauses, data, embedder, deadline, policy))
+    except (MergeTimeoutError, KeyboardInterrupt) as error:
+        Thread(target=_stop, args=(embedder, error), name="lancelike-merge", daemon=True).start()
+        raise
+
+
+def _stop(embedder: Embedder, error: BaseException) -> None:
+    """Let *embedder* ask for nothing more; what is under way is answered and kept."""
+    with suppress(type(error)), embedder:
+        raise error
+
+
+def _merge_rows(
+    dataset: Dataset,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    clauses: MergeClauses,
+    data: Rows,
+    embedder: Embedder,
+    deadline: MergeDeadline,
+    policy: Mapping[str, Any],
+) -> MergeResult:
     source = read_batches(data, dataset.schema)
     names = set(source.schema.names)
     _check_keys(clauses.on, names, dataset.schema)
     fed = [binding for binding in bindings if _is_fed(binding, names)]
     schema = _brought(dataset.schema, names | {binding.vector_column for binding in fed})
-    skipping = _Skipping(source.batches, dataset, clauses)
-    reader = ingest(
-        replace(source, batches=iter(skipping)) if fed and skipping.is_due else source,
-        schema,
-        fed,
-        on_bad_vectors=on_bad_vectors,
-        fill_value=fill_value,
-        progress=progress,
-        embedder=embedder,
-    )
+    batches = deadline.checked(source.batches)
+    if clauses.when_not_matched_insert_all:
+        batches = _refuse_orphans(batches, dataset, clauses, bindings)
+    skipping = _Skipping(batches, dataset, clauses)
+    if fed and skipping.is_due:
+        batches = iter(skipping)
+    reader = ingest(replace(source, batches=batches), schema, fed, embedder=embedder, **policy)
     with embedder:
         merged = dataset.merge(
             list(clauses.on),
@@ -105,7 +131,8 @@ def merge_rows(
             when_not_matched_by_source_delete=clauses.when_not_matched_by_source_delete,
             by_source_condition=clauses.by_source_condition,
             use_index=clauses.use_index,
-            timeout_s=timeout_s,
+            timeout_s=deadline.timeout_s,
+            committing=deadline.committing,
         )
     return replace(merged, num_rows=merged.num_rows + skipping.skipped, embedding=embedder.finish())
 
@@ -130,6 +157,35 @@ class _Skipping:
             written = _is_among(batch.data, there) == self._clauses.when_matched_update_all
             self.skipped += int(len(batch) - written.sum())
             yield batch if written.all() else batch.keep(written)
+
+
+def _refuse_orphans(
+    batches: Iterator[Batch],
+    dataset: Dataset,
+    clauses: MergeClauses,
+    bindings: Sequence[EmbeddingFunctionConfig],
+) -> Iterator[Batch]:
+    """*batches*, none of whose rows is inserted without a vector of *bindings* since the table lost its source."""
+    schema = dataset.schema
+    orphans = [(binding, gone) for binding in bindings if (gone := missing_sources(binding, schema))]
+    if not orphans:
+        yield from batches
+        return
+    there = dataset.read(Scan(columns=list(clauses.on)))
+    for batch in batches:
+        inserted = ~_is_among(batch.data, there)
+        for binding, gone in orphans:
+            unmade = np.flatnonzero(inserted & _lacks(batch.data, binding.vector_column))
+            if len(unmade):
+                raise orphaned_error(binding, gone, schema, batch.row(int(unmade[0])))
+        yield batch
+
+
+def _lacks(rows: pa.RecordBatch, column: str) -> NDArray[np.bool_]:
+    """Which of *rows* bring no value for *column*."""
+    if rows.schema.get_field_index(column) < 0:
+        return np.ones(len(rows), bool)
+    return np.asarray(rows.column(column).is_null().to_numpy(zero_copy_only=False), bool)
 
 
 def _is_among(rows: pa.RecordBatch, keys: pa.Table) -> NDArray[np.bool_]:

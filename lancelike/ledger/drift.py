@@ -6,6 +6,7 @@ a function makes the first vector for a table or a query, it must give them the 
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from typing import Any
@@ -52,83 +53,90 @@ class DriftGuard:
         self._checked: set[tuple[str, int]] = set()
 
     def check(
-        self, function: EmbeddingFunction, vector_column: str, ledger: FunctionLedger | None = None, *, writes: bool
+        self,
+        function: EmbeddingFunction,
+        vector_column: str,
+        ledger: FunctionLedger | None = None,
+        *,
+        writes: bool,
+        replaces: bool = False,
     ) -> None:
         """See that *function* is the one that made the vectors of *vector_column*, and those in *ledger*.
+
+        A ledger of another model's vectors, which shares its name and settings, is begun anew: no table loses by it.
 
         Args:
             function: About to be used.
             vector_column: What for.
-            ledger: Where its vectors are kept, which it would share with other tables.
+            ledger: Where its vectors are kept, which it shares with other tables.
             writes: Whether vectors are about to be stored: the canaries are kept if none are.
+            replaces: Whether all vectors of the column are being replaced by the function's.
 
         Raises:
-            ModelDriftError: It is not.
+            ModelDriftError: It is not, and *replaces* is False.
         """
         if (vector_column, id(function)) in self._checked or not isinstance(function, TextEmbeddingFunction):
             return
         vectors = _embedded(function)
         if vectors is None:
             return
-        known = self._known(vector_column)
+        known = None if replaces else self._known(function, vector_column)
         if known is not None:
             self._compare(function, vector_column, *known, vectors)
-        elif writes:
-            self._keep(vector_column, fingerprint(function), vectors)
-        if ledger is not None:
-            self._check_ledger(function, vector_column, ledger, vectors, writes)
-        if known is not None or writes:
+        elif writes and not replaces:
+            self._keep(function, vector_column, vectors)
+        if ledger is not None and writes:
+            _check_ledger(function, ledger, vectors)
+        if (known is not None or writes) and not replaces:
             self._checked.add((vector_column, id(function)))
+
+    def has_drifted(self, function: EmbeddingFunction, vector_column: str) -> bool:
+        """Whether *function* is another model than the one of the same name and settings that the column knows."""
+        known = self._known(function, vector_column) if isinstance(function, TextEmbeddingFunction) else None
+        vectors = None if known is None else _embedded(function)
+        return known is not None and vectors is not None and _least_cosine(known[1], vectors) < 1 - TOLERANCE
+
+    def replaced(self, function: EmbeddingFunction, vector_column: str) -> None:
+        """Keep *function*'s canaries: all vectors of the column are its own since now."""
+        vectors = _embedded(function) if isinstance(function, TextEmbeddingFunction) else None
+        if vectors is not None:
+            self._keep(function, vector_column, vectors)
+        self._checked.clear()
 
     def forget(self) -> None:
         """Delete the canaries, as when the table is dropped."""
         if self._location.exists(self._table):
             self._location.drop(self._table)
 
-    def forget_column(self, vector_column: str) -> None:
-        """Delete the canaries of one column, whose function is about to be another."""
-        dataset = self._open()
-        if dataset is not None:
-            dataset.delete(f"vector_column = '{vector_column.replace(chr(39), chr(39) * 2)}'")
-        self._checked = {each for each in self._checked if each[0] != vector_column}
-
     def rename(self, table: str) -> None:
         """Follow the table to its new name."""
         if self._location.exists(self._table):
             self._location.rename(self._table, table)
 
-    def _known(self, vector_column: str) -> tuple[str, NDArray[Any]] | None:
+    def _known(self, function: EmbeddingFunction, vector_column: str) -> tuple[str, NDArray[Any]] | None:
+        """Fingerprint and canaries of the function that the table knows by the same name and settings."""
         dataset = self._open()
         if dataset is None:
             return None
         dataset.refresh()
-        rows = [row for row in dataset.read(Scan()).to_pylist() if row["vector_column"] == vector_column]
+        wanted = (vector_column, _as_stored(function))
+        rows = [row for row in dataset.read(Scan()).to_pylist() if (row["vector_column"], row["function"]) == wanted]
         return (rows[-1]["fingerprint"], np.array(rows[-1]["vectors"])) if rows else None
 
-    def _keep(self, vector_column: str, mark: str, vectors: NDArray[Any]) -> None:
-        column = pa.array([vectors.astype(np.float64).tolist()], pa.list_(pa.list_(pa.float64())))
-        rows = pa.table({"vector_column": [vector_column], "fingerprint": [mark], "vectors": column})
+    def _keep(self, function: EmbeddingFunction, vector_column: str, vectors: NDArray[Any]) -> None:
+        rows = pa.table(
+            {
+                "vector_column": [vector_column],
+                "function": [_as_stored(function)],
+                "fingerprint": [fingerprint(function)],
+                "vectors": pa.array([vectors.astype(np.float64).tolist()], pa.list_(pa.list_(pa.float64()))),
+            }
+        )
         dataset = self._open()
         if dataset is None:
             Dataset.create(self._location, self._table, rows)
         else:
             dataset.append(rows)
-
-    def _check_ledger(
-        self,
-        function: EmbeddingFunction,
-        vector_column: str,
-        ledger: FunctionLedger,
-        vectors: NDArray[Any],
-        writes: bool,
-    ) -> None:
-        keys = input_keys(ledger.fingerprint, "source", CANARIES)
-        places = ledger.find(keys)
-        kept = ledger.take(places[places >= 0].tolist())
-        if len(kept) == len(CANARIES) and not any(vector is None for vector in kept):
-            self._compare(function, vector_column, ledger.fingerprint, np.stack(kept), vectors)  # type: ignore[arg-type]  # none is None
-        elif writes:
-            ledger.record(keys, list(vectors))
 
     def _compare(
         self, function: EmbeddingFunction, vector_column: str, stored: str, then: NDArray[Any], now: NDArray[Any]
@@ -146,6 +154,22 @@ class DriftGuard:
             return Dataset.open(self._location, self._table)
         except TableNotFoundError:
             return None
+
+
+def _as_stored(function: EmbeddingFunction) -> str:
+    """What a table's metadata says of *function*, which is another once the column was moved to another model."""
+    return json.dumps(function.stored(), sort_keys=True)
+
+
+def _check_ledger(function: EmbeddingFunction, ledger: FunctionLedger, vectors: NDArray[Any]) -> None:
+    keys = input_keys(ledger.fingerprint, "source", CANARIES)
+    kept = [vector for vector in ledger.recall(keys) if vector is not None]
+    if len(kept) == len(CANARIES):
+        if _least_cosine(np.stack(kept), vectors) >= 1 - TOLERANCE:
+            return
+        logger.warning("%s is another model than before; what was paid for of that one is let go", function.label)
+        ledger.renew()
+    ledger.record(keys, list(vectors))
 
 
 def _embedded(function: EmbeddingFunction) -> NDArray[Any] | None:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import Answer
+from lancelike.embeddings.lengths import LongText, joined, long_texts
 from lancelike.embeddings.requests import embed_distinct
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BudgetExceeded, EmbeddingError
+from lancelike.ledger.claims import turns
 from lancelike.ledger.drift import DriftGuard
+from lancelike.ledger.due import Due
 from lancelike.ledger.failures import FailedInput, TableFailures
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import KeyIndex, Keys, input_keys
 from lancelike.ledger.ledger import FunctionLedger, Ledger
 from lancelike.ledger.memory import CallMemory, Kept
 from lancelike.schema.bindings import EmbeddingFunctionConfig
-from lancelike.types import EmbeddingReceipt, OnEmbeddingError
+from lancelike.types import EmbeddingReceipt, OnEmbeddingError, OnLong
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Embedder:
         failures: Where inputs that fail are listed, for `embedding_errors`.
         drift: Checks each function before its first use.
         all_may_fail: Take no number of inputs that fail for a sign that the function is broken.
+        replaces: All vectors of a column are being replaced, so that another model is no drift.
 
     Attributes:
         rows: Rows that the call has gone through; whoever goes through them counts.
@@ -82,6 +86,7 @@ class Embedder:
         failures: TableFailures | None = None,
         drift: DriftGuard | None = None,
         all_may_fail: bool = False,
+        replaces: bool = False,
     ) -> None:
         if on_error not in ("raise", "quarantine", "drop"):
             raise ValueError(f"on_embedding_error is 'raise', 'quarantine' or 'drop', not {on_error!r}")
@@ -90,10 +95,11 @@ class Embedder:
         self.started = datetime.now(UTC)
         self.told: Callable[[], object] | None = None
         self._ledger, self._budget_tokens, self._failures = ledger, budget_tokens, failures
-        self._drift, self._all_may_fail = drift, all_may_fail
+        self._drift, self._all_may_fail, self._replaces = drift, all_may_fail, replaces
         self._asked: dict[str, Asked] = {}
         self._calls = CallStats()
         self._texts = self._reused = self._embedded = self._failed = self._tokens = 0
+        self._long: dict[OnLong, int] = dict.fromkeys(get_args(OnLong), 0)
         self._seconds = 0.0
         self._at_work, self._stopped = threading.Lock(), threading.Event()
 
@@ -134,6 +140,8 @@ class Embedder:
             retries=self._calls.retries,
             slept_s=self._calls.slept_s,
             tokens=self._tokens,
+            truncated=self._long["truncate"],
+            averaged=self._long["mean"],
             seconds=self._seconds,
         )
 
@@ -155,8 +163,10 @@ class Embedder:
         self._reused += int(new.sum() - new[unknown].sum())
         if len(unknown) < len(inputs):
             asked.example = next((i for i, a in zip(inputs, answers, strict=True) if _is_vector(a)), asked.example)
-        if unknown:
-            self._pay(asked, [inputs[place] for place in unknown], keys[unknown], new[unknown], unknown, answers)
+        with _placed(unknown):
+            due = Due([inputs[place] for place in unknown], keys[unknown], new[unknown], new[unknown])
+            for place, answer in zip(unknown, self._pay_fitting(asked, due), strict=True):
+                answers[place] = answer
         self._list_failures(binding, asked, inputs, keys, answers)
         complete = [answer for answer in answers if answer is not None]
         assert len(complete) == len(inputs), "each input has its vector or its error"
@@ -169,7 +179,8 @@ class Embedder:
             ledger = None if self._ledger is None else self._ledger.marked(mark)
             self._asked[mark] = Asked(function, mark, ledger, CallMemory() if ledger is None else ledger)
         if self._drift is not None:
-            self._drift.check(function, binding.vector_column, self._asked[mark].ledger, writes=True)
+            ledger = self._asked[mark].ledger
+            self._drift.check(function, binding.vector_column, ledger, writes=True, replaces=self._replaces)
         return self._asked[mark]
 
     def _known(self, asked: Asked, keys: Keys) -> list[Answer | None]:
@@ -178,45 +189,118 @@ class Embedder:
             answers = [asked.failures.get(keys[i].tobytes()) if a is None else a for i, a in enumerate(answers)]
         return answers
 
-    def _pay(
-        self,
-        asked: Asked,
-        inputs: list[Any],
-        keys: Keys,
-        new: NDArray[np.bool_],
-        where: Sequence[int],
-        answers: list[Answer | None],
-    ) -> None:
-        """Embed *inputs*, and put each answer at its place in *answers* as soon as it is there.
+    def _pay_fitting(self, asked: Asked, due: Due) -> list[Answer | None]:
+        """The answers to *due*; to texts that are longer than the function takes, as its `on_long` says.
 
-        Args:
-            asked: The function.
-            inputs: What it has no vector for.
-            keys: Their keys.
-            new: Which of them the call has not met before.
-            where: Their places in *answers*.
-            answers: Of the window.
+        What a long text came to is kept under a key that says so; its windows are kept as texts of their own.
         """
+        limit = asked.function.input_limit() if due.inputs else None
+        if limit is None:
+            return self._pay(asked, due)
+        policy = asked.function.long_policy()
+        long_keys = input_keys(asked.fingerprint, f"source, {policy} beyond {limit}", due.inputs)
+        answers: list[Answer | None] = [None] * len(due.inputs)
+        if policy != "error":
+            answers = self._known(asked, long_keys)
+        known = [place for place, answer in enumerate(answers) if answer is not None]
+        left = [place for place, answer in enumerate(answers) if answer is None]
+        found = long_texts(asked.function, [due.inputs[place] for place in left])
+        long = {left[place]: text for place, text in found.items()}
+        self._refuse(asked, due, long, answers)
+        short = [place for place in left if place not in long]
+        vectors = self._pay_parts(asked, due, short, long, answers)
+        for place, text in long.items():
+            if text.windows:
+                answers[place] = self._join(asked, due, place, text, [vectors[window] for window in text.windows])
+        made = [place for place in long if _is_vector(answers[place])]
+        self._record(asked, long_keys[made], [answers[place] for place in made])
+        self._reused += int(due.counted[known].sum())
+        self._embedded += int(due.counted[made].sum())
+        self._long[policy] += int(due.counted[known + made].sum())
+        return answers
+
+    def _refuse(self, asked: Asked, due: Due, long: Mapping[int, LongText], answers: list[Answer | None]) -> None:
+        for place, text in long.items():
+            if not text.windows:
+                answers[place] = error = text.refusal(asked.function, place)
+                self._fail(asked, due, place, error)
+                if self.on_error == "raise":
+                    raise error
+
+    def _pay_parts(
+        self, asked: Asked, due: Due, short: list[int], long: Mapping[int, LongText], answers: list[Answer | None]
+    ) -> dict[str, Answer | None]:
+        """Embed the short inputs and the windows of the long ones together; answers by text."""
+        owners = {window: place for place, text in long.items() for window in text.windows}
+        keys = input_keys(asked.fingerprint, "source", list(owners))
+        by_text = dict(zip(owners, self._known(asked, keys), strict=True))
+        short_texts = {due.inputs[place] for place in short if isinstance(due.inputs[place], str)}
+        unknown = [n for n, (text, vector) in enumerate(by_text.items()) if vector is None and text not in short_texts]
+        new = asked.seen.find(keys) < 0
+        asked.seen.add(keys, np.zeros(len(keys), np.int64))
+        windows = Due(list(owners), keys, new, np.zeros(len(keys), bool)).at(unknown)
+        with _placed([*short, *(owners[window] for window in windows.inputs)]):
+            paid = self._pay(asked, due.at(short) + windows)
+        for place, answer in zip(short, paid, strict=False):
+            answers[place] = answer
+            if isinstance(due.inputs[place], str):
+                by_text[due.inputs[place]] = answer
+        by_text.update(zip(windows.inputs, paid[len(short) :], strict=True))
+        return by_text
+
+    def _join(self, asked: Asked, due: Due, place: int, text: LongText, windows: Sequence[Answer | None]) -> Answer:
+        vectors = [window for window in windows if isinstance(window, np.ndarray)]
+        if len(vectors) == len(windows):
+            return joined(vectors, text.weights)
+        error = next(window for window in windows if isinstance(window, EmbeddingError))
+        self._fail(asked, due, place, error)
+        return error
+
+    def _fail(self, asked: Asked, due: Due, place: int, error: EmbeddingError) -> None:
+        self._failed += int(due.counted[place])
+        asked.failures[due.keys[place].tobytes()] = error
+
+    def _record(self, asked: Asked, keys: Keys, vectors: Sequence[Any]) -> None:
+        if len(keys):
+            asked.kept.record(keys, vectors)
+
+    def _pay(self, asked: Asked, due: Due) -> list[Answer | None]:
+        """The answers to *due*: embedded now, or by another thread or process that is at it already."""
+        answers: list[Answer | None] = [None] * len(due.inputs)
+        patience_s = asked.function.deadline_s
+        with closing(turns(asked.ledger, due.keys, self._stopped, patience_s)) as each_turn:
+            for turn in each_turn:
+                for place, vector in turn.known.items():
+                    answers[place] = vector
+                self._reused += int(due.counted[list(turn.known)].sum())
+                with _placed(turn.unpaid):
+                    paid = self._buy(asked, due.at(turn.unpaid)) if turn.unpaid else []
+                for place, answer in zip(turn.unpaid, paid, strict=True):
+                    answers[place] = answer
+        return answers
+
+    def _buy(self, asked: Asked, due: Due) -> list[Answer | None]:
+        """Embed *due*, and keep each answer as soon as it is there."""
+        answers: list[Answer | None] = [None] * len(due.inputs)
         journal = _Journal(asked.kept, asked.function.record_within_s)
 
         def keep(places: Sequence[int], got: Sequence[Answer]) -> None:
             made = [(place, answer) for place, answer in zip(places, got, strict=True) if _is_vector(answer)]
-            journal.record(keys[[place for place, _ in made]], [vector for _, vector in made])
-            self._embedded += int(new[[place for place, _ in made]].sum())
+            journal.record(due.keys[[place for place, _ in made]], [vector for _, vector in made])
+            self._embedded += int(due.counted[[place for place, _ in made]].sum())
             for place, answer in zip(places, got, strict=True):
-                answers[where[place]] = answer
+                answers[place] = answer
                 if isinstance(answer, EmbeddingError):
-                    self._failed += int(new[place])
-                    asked.failures[keys[place].tobytes()] = answer
+                    self._fail(asked, due, place, answer)
                 else:
-                    asked.example = inputs[place]
+                    asked.example = due.inputs[place]
             if self.told is not None:
                 self.told()
 
         try:
             embed_distinct(
                 asked.function,
-                inputs,
+                due.inputs,
                 paid=keep,
                 before=lambda request: self._spend(asked.function, request),
                 stats=self._calls,
@@ -225,12 +309,9 @@ class Embedder:
                 all_may_fail=self._all_may_fail,
                 example=asked.example,
             )
-        except EmbeddingError as error:
-            if error.row is not None:
-                error.row = where[error.row]
-            raise
         finally:
             journal.flush()
+        return answers
 
     def _list_failures(
         self,
@@ -258,6 +339,17 @@ class Embedder:
         if self._budget_tokens is not None and self._tokens + tokens > self._budget_tokens:
             raise BudgetExceeded(self._budget_tokens, self._tokens, tokens)
         self._tokens += tokens
+
+
+@contextmanager
+def _placed(places: Sequence[int]) -> Iterator[None]:
+    """Turn an error's `row`, a position in *places*, into the one that is there."""
+    try:
+        yield
+    except EmbeddingError as error:
+        if error.row is not None:
+            error.row = places[error.row]
+        raise
 
 
 class _Journal:

@@ -27,15 +27,13 @@ def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
     joined = bytearray()
     for value in values:
         hasher = seed.copy()
-        hasher.update(b"s" + value.encode("utf-8", "surrogatepass") if type(value) is str else _canonical(value))
+        hasher.update(b"s" + value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _canonical(value))
         joined += hasher.digest()
     return np.frombuffer(bytes(joined), np.uint64).reshape(-1, 2)
 
 
 def _canonical(value: Any) -> bytes:
-    """Bytes that differ for inputs that differ, type included."""
-    if isinstance(value, str):
-        return b"s" + str(value).encode("utf-8", "surrogatepass")
+    """Bytes that differ for inputs that differ, type included, and from those of texts."""
     if isinstance(value, bytes):
         return b"b" + value
     return b"j" + json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.errors import CorruptTableError, TableClosedError, TableExistsError, TableNotFoundError
+from lancelike.ledger.claims import claims_at
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import KeyIndex, Keys, from_arrow, to_arrow
 from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
@@ -67,10 +68,12 @@ class FunctionLedger:
 
     Attributes:
         fingerprint: The function's.
+        claims: On the inputs that are being embedded.
     """
 
     def __init__(self, location: Location, mark: str, max_bytes: int) -> None:
         self.fingerprint = mark
+        self.claims = claims_at(location.path / f"{mark}.claims" if location.path else None)
         self._location, self._max_bytes = location, max_bytes
         self._lock = threading.RLock()
         self._dataset: Dataset | None = None
@@ -129,6 +132,13 @@ class FunctionLedger:
             self._appended += 1
             if self._appended >= MANY_FRAGMENTS:
                 self.tidy()
+
+    def renew(self) -> None:
+        """Let go of all entries."""
+        with self._lock:
+            self._lose()
+            if self._location.exists(self.fingerprint):
+                self._location.drop(self.fingerprint)
 
     def tidy(self) -> None:
         """Merge small files, and drop the oldest entries beyond the bound. What fails at that is only logged."""

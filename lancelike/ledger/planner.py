@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.embeddings.batching import Answer, pack
+from lancelike.ledger.due import Due
 from lancelike.ledger.embedder import Asked, Embedder
 from lancelike.ledger.keys import Keys
 from lancelike.ledger.ledger import Ledger
@@ -48,22 +49,16 @@ class Planner(Embedder):
     def _known(self, asked: Asked, keys: Keys) -> list[Answer | None]:
         return [self._zero if known else None for known in asked.kept.knows(keys)]
 
-    def _pay(
-        self,
-        asked: Asked,
-        inputs: list[Any],
-        keys: Keys,
-        new: NDArray[np.bool_],
-        where: Sequence[int],
-        answers: list[Answer | None],
-    ) -> None:
-        to_embed = np.flatnonzero(new)  # the others were embedded earlier in the run
-        for request in pack(asked.function, [inputs[place] for place in to_embed]):
+    def _pay(self, asked: Asked, due: Due) -> list[Answer | None]:
+        to_embed = due.at(np.flatnonzero(due.new).tolist())  # the others were embedded earlier in the run
+        for request in pack(asked.function, to_embed.inputs):
             self._calls.requests += 1
-            self._spend(asked.function, [inputs[to_embed[place]] for place in request])
-        self._embedded += len(to_embed)
-        for place in where:
-            answers[place] = self._zero
+            self._spend(asked.function, [to_embed.inputs[place] for place in request])
+        self._embedded += int(due.counted.sum())
+        return [self._zero] * len(due.inputs)
+
+    def _record(self, asked: Asked, keys: Keys, vectors: Sequence[Any]) -> None:
+        """Nothing: what was not paid for is not kept."""
 
 
 def _zeros(kind: pa.DataType) -> NDArray[np.float32]:

@@ -31,7 +31,12 @@ class TableRecords:
         self.drift = DriftGuard(location, table, allow_drift=allow_drift)
 
     def embedder(
-        self, on_error: OnEmbeddingError = "raise", budget_tokens: int | None = None, *, all_may_fail: bool = False
+        self,
+        on_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
+        *,
+        all_may_fail: bool = False,
+        replaces: bool = False,
     ) -> Embedder:
         """What makes the vectors of one call."""
         return Embedder(
@@ -41,6 +46,7 @@ class TableRecords:
             failures=self.failures,
             drift=self.drift,
             all_may_fail=all_may_fail,
+            replaces=replaces,
         )
 
     def planner(self, schema: pa.Schema) -> Planner:

@@ -17,8 +17,8 @@ from lancelike.types import IndexPolicy
 MOST_UNINDEXED = 10_000
 """Rows that an index may leave to be scanned, which adds about 5 ms to a search in 384 dimensions."""
 
-_MERGED_ROWS = 8 * MOST_UNINDEXED
-_MERGED_SHARE = 0.1
+_MERGED_ROWS = 10 * MOST_UNINDEXED
+_MERGED_SHARE = 0.25
 """Segments are merged up to this many rows, or this share of the table: what a write may have to wait for."""
 
 logger = logging.getLogger("lancelike.lifecycle")
@@ -66,7 +66,8 @@ class IndexUpkeep:
         except Exception as error:  # noqa: BLE001 - the write is committed, and other indices are well
             _warn(dataset, f"index {index.name!r}", error)
         else:
-            if not any(each.name == index.name and each.unindexed for each in indices.coverage(dataset)):
+            covered = {each.name: sum(each.segments) for each in indices.coverage(dataset)}
+            if covered.get(index.name, 0) > sum(index.segments):
                 del self._put_off[index.name]
 
 

@@ -82,6 +82,7 @@ def reembed(
     function: EmbeddingFunction,
     embedder: Embedder,
     *,
+    drifted: bool = False,
     progress: Any = None,
 ) -> EmbeddingReceipt:
     """Make the vectors of *binding*'s column with *function*, and let it be the column's in one commit.
@@ -91,6 +92,7 @@ def reembed(
         binding: The column with its present function.
         function: Its next one.
         embedder: Makes the vectors, and counts.
+        drifted: Whether it is another model also where name and settings are the present one's.
         progress: As in `report_progress`.
 
     Raises:
@@ -100,7 +102,7 @@ def reembed(
     dataset.refresh()
     new = replace(binding, function=function)
     old_stored, new_stored = to_stored(binding), to_stored(new)
-    if old_stored == new_stored:
+    if old_stored == new_stored and not drifted:
         _finish_indices(dataset, binding.vector_column)
         return embedder.finish()
     _check_sources(binding, dataset.schema)

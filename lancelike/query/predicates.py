@@ -6,6 +6,7 @@ with a bare string, and knows times, durations and zoned timestamps only through
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -22,6 +23,7 @@ from lancelike.errors import QueryError, shorten
 
 INT64_MIN = -(2**63)
 UINT64_MAX = 2**64 - 1
+_QUOTED_OR_COMMENT = re.compile(r"""(?P<quoted>'[^']*'|"[^"]*"|`[^`]*`)|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 
 def all_of(filters: Iterable[str | None]) -> str | None:
@@ -30,6 +32,20 @@ def all_of(filters: Iterable[str | None]) -> str | None:
     if len(given) < 2:
         return given[0] if given else None
     return " AND ".join(f"({text})" for text in given)
+
+
+def check_sql(text: str) -> str:
+    """*text*, if it is one expression: Lance would leave out, unread, what comes after a semicolon.
+
+    Raises:
+        QueryError: It goes on after one.
+    """
+    if ";" in text:
+        bare = _QUOTED_OR_COMMENT.sub(lambda match: "x" * len(match[0]) if match["quoted"] else " " * len(match[0]), text)
+        end = bare.index(";") if ";" in bare else len(bare)
+        if bare[end:].strip("; \t\r\n"):
+            raise QueryError(f"a filter or value is one SQL expression; {shorten(text)} goes on after ';'")
+    return text
 
 
 def quote_identifier(name: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from lancelike.search.deadline import Deadline
 from lancelike.search.target import facts_of, target_column, with_metric
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
+
+Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
 
 ROW_ID = "_rowid"
 
@@ -49,7 +51,8 @@ class Searcher:
 
     Args:
         dataset: The table's data.
-        bindings: Its embedding functions, for queries that have content in place of a vector.
+        bindings: Its embedding functions, for queries that have content in place of a vector; or what gives them for
+            the version that *dataset* shows, since a builder may run long after it was made.
         vectors: Remembers what queries were embedded to.
         drift: Checks each function before its first use.
     """
@@ -57,12 +60,12 @@ class Searcher:
     def __init__(
         self,
         dataset: Dataset,
-        bindings: Sequence[EmbeddingFunctionConfig] = (),
+        bindings: Bindings | Callable[[], Bindings] = (),
         vectors: QueryVectors | None = None,
         drift: DriftGuard | None = None,
     ) -> None:
         self._dataset = dataset
-        self._bindings = bindings
+        self._given_bindings = bindings
         self._vectors = QueryVectors() if vectors is None else vectors
         self._drift = drift
 
@@ -111,6 +114,11 @@ class Searcher:
         scan = plan_scan(query, column, query.distance_type)
         return SearchPlan(scan, skipped_per_query=query.offset if is_batch(query, column) else 0)
 
+    @property
+    def _bindings(self) -> Bindings:
+        given = self._given_bindings
+        return given() if callable(given) else given
+
     def _read(self, plan: SearchPlan) -> pa.Table:
         return plan.finish(self._dataset.read(plan.scan))
 
@@ -118,15 +126,21 @@ class Searcher:
         return target_column(query, facts_of(self._dataset), self._bindings)
 
     def _embedded(self, query: Query, deadline: Deadline) -> Query:
-        """*query* with its content embedded by the function of the column that it searches."""
+        """*query* with its content embedded by the function of the column that it searches.
+
+        Once more if the column was moved to another model meanwhile.
+        """
         if query.content is None:
             return query
-        column = self._column(query)
-        function = self._function(column)
-        if self._drift is not None:
-            self._drift.check(function.ready(), column.name, writes=False)
-        vector = self._embed(function, query.content, column, deadline)
-        return replace(query, vector=vector, content=None, vector_column=column.name)
+        while True:
+            metadata = self._dataset.schema.metadata
+            column = self._column(query)
+            function = self._function(column)
+            if self._drift is not None:
+                self._drift.check(function.ready(), column.name, writes=False)
+            vector = self._embed(function, query.content, column, deadline)
+            if self._dataset.schema.metadata == metadata:
+                return replace(query, vector=vector, content=None, vector_column=column.name)
 
     def _embed(self, function: Any, content: Any, column: VectorColumn, deadline: Deadline) -> NDArray[Any]:
         try:

@@ -1,5 +1,6 @@
 """The only code that imports lance: where tables are, their versions, rows and indices."""
 
+from lancelike.storage import _logging  # noqa: F401 - before anything imports lance
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.location import Location, check_table_name
 from lancelike.storage.maintenance import (

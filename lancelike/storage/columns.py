@@ -244,7 +244,8 @@ def ensure_indices(dataset: Dataset, column: str, settings: Sequence[IndexSettin
         there = {each.name for each in indices_on(latest, column)}
         for each in settings:
             if each.name not in there:
-                latest.create_index(column, each.kind, name=each.name, replace=True, **each.arguments)
+                fitting = _fitting(each, latest.schema.field(column).type)
+                latest.create_index(column, each.kind, name=each.name, replace=True, **fitting.arguments)
 
     if settings:
         dataset.change(run)

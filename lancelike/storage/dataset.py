@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import count
 from typing import Any, Literal, TypeVar
 
@@ -28,11 +28,12 @@ from lancelike.errors import (
     TableNotFoundError,
 )
 from lancelike.query.plan import Scan
+from lancelike.query.predicates import check_sql
 from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
-from lancelike.storage.location import Location, write_first_version
+from lancelike.storage.location import Location, check_manifest, write_first_version
 from lancelike.storage.merging import MergeClauses, merge
 from lancelike.storage.pulling import Pull, Spool, callers_errors
 from lancelike.storage.rewriting import Rewrite, RowTransform, Transform
@@ -62,7 +63,7 @@ class Dataset:
         pinned: Whether the handle stays at its version.
     """
 
-    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable, pinned: bool) -> None:
+    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable[Dataset], pinned: bool) -> None:
         self.location, self.name, self.pinned = location, name, pinned
         self._table = table
         self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
@@ -181,6 +182,7 @@ class Dataset:
             with self.errors():
                 latest = copy.copy(shown)
                 latest.checkout_latest()
+                check_manifest(self.name, latest)
                 same_table = _is_later(latest, shown)
         except TableClosedError:  # its files are gone
             same_table = False
@@ -346,16 +348,17 @@ class Dataset:
         """Delete the rows that meet *where*: how many, and the version that made."""
 
         def run(latest: LanceDataset) -> tuple[int, int]:
-            done = latest.delete(where, conflict_retries=0)
+            done = latest.delete(check_sql(where), conflict_retries=0)
             return int(done["num_deleted_rows"]), int(latest.version)
 
         return self.change(run)
 
     def update(self, values_sql: Mapping[str, str], where: str | None = None) -> tuple[int, int]:
         """Set columns to SQL expressions in the rows that meet *where*: how many rows, and the version that made."""
+        where, values = _checked_sql(where), {name: check_sql(sql) for name, sql in values_sql.items()}
 
         def run(latest: LanceDataset) -> tuple[int, int]:
-            done = latest.update(dict(values_sql), where, conflict_retries=0)
+            done = latest.update(values, where, conflict_retries=0)
             return int(done["num_rows_updated"]), int(latest.version)
 
         return self.change(run)
@@ -377,6 +380,7 @@ class Dataset:
                 they changed themselves.
         """
         bound = self.schema.metadata
+        where, columns = _checked_sql(where), {name: check_sql(sql) for name, sql in columns.items()}
         rewrite = Rewrite(where, columns, lambda rows, _: transform(rows), self.errors)
 
         def run(latest: LanceDataset) -> int:
@@ -412,7 +416,7 @@ class Dataset:
             return rewrite.run(latest, self.location.storage_options)
 
         with callers_errors(rewrite):
-            rows = self.change(run, attempts=1)
+            rows = self.change(run, attempts=1, mend=False)
         return rows, self.version
 
     def merge(
@@ -427,6 +431,7 @@ class Dataset:
         by_source_condition: str | None = None,
         use_index: bool = True,
         timeout_s: float | None = None,
+        committing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> MergeResult:
         """Update, insert and delete rows by the keys of *reader*'s, in one commit.
 
@@ -442,6 +447,7 @@ class Dataset:
             by_source_condition: Only where this SQL holds.
             use_index: Find the keys through a scalar index, if there is one.
             timeout_s: Longest time to try again after conflicts with other writers; None is 30 s.
+            committing: Entered around each try to commit, and may refuse it by raising.
 
         Raises:
             BadDataError: Two rows of *reader* have the same key, or its columns are not the table's.
@@ -450,10 +456,10 @@ class Dataset:
         clauses = MergeClauses(
             on=on,
             when_matched_update_all=when_matched_update_all,
-            when_matched_where=when_matched_where,
+            when_matched_where=_checked_sql(when_matched_where),
             when_not_matched_insert_all=when_not_matched_insert_all,
             when_not_matched_by_source_delete=when_not_matched_by_source_delete,
-            by_source_condition=by_source_condition,
+            by_source_condition=_checked_sql(by_source_condition),
             use_index=use_index,
         )
         attempts = 0
@@ -462,7 +468,7 @@ class Dataset:
             nonlocal attempts
             attempts += 1
             self._check_functions(reader.schema.metadata, latest)
-            return merge(latest, clauses, spool.read(), self.location.storage_options)
+            return merge(latest, clauses, spool.read(), self.location.storage_options, committing)
 
         self._check_writable()
         with closing(Spool(reader)) as spool, self._table.merging:
@@ -511,19 +517,27 @@ class Dataset:
         *,
         attempts: int = _COMMIT_ATTEMPTS,
         timeout_s: float = _COMMIT_TIMEOUT_S,
+        mend: bool = True,
     ) -> T:
         """Run *operation*, which commits, on a copy of the latest version, and show what it made.
 
-        B-trees that miss rows are built again first, since Lance would look for the rows to change through them.
         It is run again, on a newer version, when another writer's commit got in its way: *attempts* times at most, and
         never again after *timeout_s*.
+
+        Args:
+            operation: Gets the copy, and leaves it at the version it made.
+            attempts: Most times to run it.
+            timeout_s: Longest time after which it is run again.
+            mend: Build B-trees that miss rows again first, in commits of their own, since Lance would look for rows
+                through them, and compaction would hide what they miss.
         """
         deadline = time.monotonic() + timeout_s
         for attempt in count(1):
             latest = self._latest()
             try:
                 with self.errors():
-                    rebuild(latest, self._stale_btrees(latest))
+                    if mend:
+                        rebuild(latest, self._stale_btrees(latest))
                     result = operation(latest)
             except CommitConflictError:
                 if attempt >= attempts or time.monotonic() > deadline:
@@ -596,7 +610,7 @@ class Dataset:
         shown = self._searchable()
         return shown.scanner(
             columns=_projection(scan.columns),
-            filter=scan.filter,
+            filter=_checked_sql(scan.filter),
             limit=scan.limit,
             offset=scan.offset,
             prefilter=scan.prefilter,
@@ -613,7 +627,13 @@ class Dataset:
 def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
     if columns is None:
         return None
-    return dict(columns) if isinstance(columns, Mapping) else list(columns)
+    if isinstance(columns, Mapping):
+        return {name: check_sql(sql) for name, sql in columns.items()}
+    return list(columns)
+
+
+def _checked_sql(text: str | None) -> str | None:
+    return None if text is None else check_sql(text)
 
 
 def _projection_of(

@@ -27,6 +27,7 @@ from lancelike.errors import (
     TableNotFoundError,
     VersionNotFoundError,
 )
+from lancelike.storage.forking import check_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,12 @@ def translate(error: BaseException, subject: Subject) -> LancelikeError:
 
 @contextmanager
 def lance_errors(subject: Subject) -> Iterator[None]:
-    """Raise what Lance raises in the block as an error of our tree, Lance's own being its `__cause__`."""
+    """Raise what Lance raises in the block as an error of our tree, Lance's own being its `__cause__`.
+
+    Raises:
+        ForkedProcessError: Lance can't be used in this process.
+    """
+    check_process()
     try:
         yield
     except LancelikeError:

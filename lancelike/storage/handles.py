@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from lancelike.storage.dataset import Dataset
+from lancelike.storage.btrees import Verdicts
+
+Handle = TypeVar("Handle")
 
 
-class OpenTable:
+class OpenTable(Generic[Handle]):
     """One life of one table in this process, from its opening or creation to its drop.
 
     Attributes:
@@ -19,6 +20,7 @@ class OpenTable:
         lock: Held while the shared handle is made or its version exchanged, never during I/O on rows.
         merging: Held by a merge, so that threads which upsert the same keys don't insert them twice.
         indexing: Held while indices are built or changed: of two that do so, Lance lets the second start again.
+        btrees: Which of the table's B-trees miss rows, as far as is known.
     """
 
     def __init__(self) -> None:
@@ -26,23 +28,24 @@ class OpenTable:
         self.lock = threading.RLock()
         self.merging = threading.Lock()
         self.indexing = threading.Lock()
-        self._shared: weakref.ref[Dataset] | None = None
+        self.btrees: Verdicts = {}
+        self._shared: weakref.ref[Handle] | None = None
 
     @property
-    def shared(self) -> Dataset | None:
+    def shared(self) -> Handle | None:
         """The handle that shows the latest version, if anyone holds it."""
         return self._shared() if self._shared else None
 
     @shared.setter
-    def shared(self, dataset: Dataset) -> None:
+    def shared(self, dataset: Handle) -> None:
         self._shared = weakref.ref(dataset)
 
 
 _lock = threading.Lock()
-_tables: weakref.WeakValueDictionary[tuple[str, str], OpenTable] = weakref.WeakValueDictionary()
+_tables: weakref.WeakValueDictionary[tuple[str, str], OpenTable[Any]] = weakref.WeakValueDictionary()
 
 
-def open_table(database: str, name: str) -> OpenTable:
+def open_table(database: str, name: str) -> OpenTable[Any]:
     """The open table *name* of the database with that key; a new one if this process holds none."""
     with _lock:
         table = _tables.get((database, name))

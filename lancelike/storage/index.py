@@ -257,7 +257,7 @@ def drop_index(dataset: Dataset, name: str) -> None:
     Raises:
         IndexNotFoundError: There is no such index.
     """
-    dataset.change(lambda latest: latest.drop_index(name))
+    dataset.change(lambda latest: latest.drop_index(name), mend=False)
 
 
 def prewarm_index(dataset: Dataset, name: str) -> None:
@@ -322,11 +322,14 @@ def vector_columns(schema: pa.Schema) -> list[str]:
 
 
 def num_partitions(dataset: Dataset, name: str) -> int | None:
-    """Partitions of the IVF index *name*; None if it is of another kind, or empty."""
+    """Partitions of the IVF index *name*; None if it is of another kind, or empty.
+
+    Those of HNSW don't count: a graph is not searched whole, and one may hold a million rows.
+    """
     with dataset.errors():
-        parts = dataset.lance.stats.index_stats(name)["indices"]
-    counts = [part["num_partitions"] for part in parts if "num_partitions" in part]
-    return max(counts, default=None)
+        found = dataset.lance.stats.index_stats(name)
+    counts = [part["num_partitions"] for part in found["indices"] if "num_partitions" in part]
+    return None if "HNSW" in str(found["index_type"]) else max(counts, default=None)
 
 
 def default_config(dataset: Dataset, column: str) -> IvfPq | IvfFlat | BTree:

@@ -158,9 +158,7 @@ class Location:
         uri = self.table_uri(name)
         with self._errors(name):
             loaded = lance.dataset(uri, storage_options=self.storage_options, session=self.session)
-        if not loaded.version:  # Lance takes a manifest of zeros for that of a table without columns
-            raise CorruptTableError(f"the manifest of table {name!r} is empty; restore it from a backup", uri)
-        return loaded
+        return check_manifest(name, loaded)
 
     def new_uri(self, name: str) -> str:
         """Where to write the first version of the table *name*: out of sight, where that can be."""
@@ -263,6 +261,17 @@ def write_first_version(
         if location.exists(name):
             raise TableExistsError(name) from error
         raise
+
+
+def check_manifest(name: str, loaded: lance.LanceDataset) -> lance.LanceDataset:
+    """*loaded*, a version of the table *name*.
+
+    Raises:
+        CorruptTableError: Its manifest is all zeros, which Lance takes for that of a table without columns.
+    """
+    if not loaded.version:
+        raise CorruptTableError(f"the manifest of table {name!r} is empty; restore it from a backup", loaded.uri)
+    return loaded
 
 
 def _local_path(uri: str) -> Path | None:

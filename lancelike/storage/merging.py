@@ -7,7 +7,8 @@ and replayed on what the other left; on a table without fragments both replace t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +37,16 @@ def merge(
     clauses: MergeClauses,
     rows: pa.Table | pa.RecordBatchReader,
     storage_options: StorageOptions | None,
+    committing: Callable[[], AbstractContextManager[None]],
 ) -> dict[str, int]:
     """Merge *rows* into *dataset*, the latest version, and move it to the version that makes; Lance's counts.
+
+    Args:
+        dataset: The latest version.
+        clauses: What to do.
+        rows: The new rows.
+        storage_options: Of the database.
+        committing: Entered around the commit; what it raises is raised, and nothing is committed.
 
     Raises:
         lance.commit.CommitConflictError: Another writer got in the way; to be run again on a newer version.
@@ -51,7 +60,8 @@ def merge(
         builder.when_not_matched_by_source_delete(clauses.by_source_condition)
     transaction, counts = builder.execute_uncommitted(rows)
     operation = _exclusive(dataset, transaction.operation)
-    committed = commit(dataset, operation, storage_options, read_version=transaction.read_version)
+    with committing():
+        committed = commit(dataset, operation, storage_options, read_version=transaction.read_version)
     dataset._ds = committed._ds
     return dict(counts)
 

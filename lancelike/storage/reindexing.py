@@ -13,6 +13,10 @@ from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
 
 
+_FEWEST_ROWS = 256
+"""PQ of 8 bits can't be trained on fewer; an index on so few rows is left to Lance, which may keep it empty."""
+
+
 @dataclass(frozen=True)
 class IndexSettings:
     """What it takes to build a vector index like one that is there.
@@ -45,9 +49,9 @@ def indices_on(dataset: LanceDataset, column: str) -> list[IndexSettings]:
 
 
 def build(dataset: LanceDataset, column: str, settings: IndexSettings) -> list[Index]:
-    """Index files for *dataset*, which may be a detached version, in no version yet; none if it has no rows."""
+    """Index files for *dataset*, which may be a detached version, in no version yet; none if it has few rows."""
     fragments = [each.fragment_id for each in dataset.get_fragments()]
-    if not fragments or not dataset.count_rows():
+    if dataset.count_rows() < _FEWEST_ROWS:
         return []
     return [
         dataset.create_index_uncommitted(
@@ -103,7 +107,7 @@ def _arguments(dataset: LanceDataset, index: Any) -> dict[str, Any]:
     hints = details.get("runtime_hints", {})
     found = {
         "metric": details.get("metric_type", "l2").lower(),
-        "num_partitions": len(dataset.get_ivf_model(index.name).centroids),
+        "num_partitions": _partitions(dataset, index.name),
         "num_sub_vectors": compression.get("num_sub_vectors"),
         "num_bits": compression.get("num_bits") if compression.get("type") in ("pq", "rq") else None,
         "m": graph.get("max_connections"),
@@ -112,6 +116,13 @@ def _arguments(dataset: LanceDataset, index: Any) -> dict[str, Any]:
         "sample_rate": _number(hints.get("lance.ivf.sample_rate")),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _partitions(dataset: LanceDataset, name: str) -> int | None:
+    try:
+        return len(dataset.get_ivf_model(name).centroids)
+    except (OSError, ValueError):  # empty, for want of rows to train it on: it has no files
+        return None
 
 
 def _number(text: str | None) -> int | None:

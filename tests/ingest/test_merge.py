@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
 
 from lancelike.embeddings import EmbeddingFunctionConfig
-from lancelike.errors import BadDataError, BadVectorError, ColumnNotFoundError, EmbeddingError
+from lancelike.errors import BadDataError, BadVectorError, ColumnNotFoundError, EmbeddingError, MergeTimeoutError
 from lancelike.ingest import MergeClauses, ingest, merge_rows
+from lancelike.ingest.deadline import MergeDeadline
 from lancelike.pydantic import LanceModel, Vector
 from tests.ingest.conftest import NDIMS, Counted, Untouchable, vector_of_text
 
@@ -131,3 +139,112 @@ def test_a_failing_function_merges_nothing(dataset: Any, binding: EmbeddingFunct
 def test_no_rows_are_no_error(dataset: Any, untouchable: EmbeddingFunctionConfig) -> None:
     result = merge_rows(dataset, [untouchable], UPSERT, [])
     assert (result.num_updated_rows, result.num_inserted_rows) == (0, 0)
+
+
+# -- in time or not at all ---------------------------------------------------------------------------------------------
+
+
+class Slow(Counted):
+    """Answers each request when `answering` is set."""
+
+    _asked: threading.Event = PrivateAttr(default_factory=threading.Event)
+    _answering: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    def generate_embeddings(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        self._asked.set()
+        self._answering.wait(20)
+        return super().generate_embeddings(texts)
+
+
+def wait_for_merges() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "lancelike-merge":
+            thread.join(20)
+
+
+def test_a_merge_that_takes_too_long_changes_nothing(dataset: Any) -> None:
+    function, before, started = Slow(batch_size=2), dataset.version, time.monotonic()
+    rows = [{"id": i, "text": f"{i}"} for i in range(40)]
+    with pytest.raises(MergeTimeoutError, match="merge insert timed out") as error:
+        merge_rows(dataset, [EmbeddingFunctionConfig("vector", "text", function)], UPSERT, rows, timeout_s=0.3)
+    assert time.monotonic() - started < 5
+    assert error.value.timeout_s == 0.3
+    assert isinstance(error.value, RuntimeError)  # as LanceDB raises it
+    assert function._asked.is_set()
+    function._answering.set()
+    wait_for_merges()
+    assert len(function.sent) < len(rows)  # nothing more was asked for
+    dataset.refresh()
+    assert dataset.version == before
+
+
+def test_a_stream_that_goes_on_is_cut_off(dataset: Any, untouchable: EmbeddingFunctionConfig) -> None:
+    def endless() -> Iterator[list[dict[str, Any]]]:
+        for i in count(10):
+            time.sleep(0.01)
+            yield [{"id": i, "vector": GIVEN}]
+
+    before = dataset.version
+    with pytest.raises(MergeTimeoutError):
+        merge_rows(dataset, [untouchable], UPSERT, endless(), timeout_s=0.3)
+    wait_for_merges()
+    dataset.refresh()
+    assert dataset.version == before
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0])
+def test_no_time_is_too_little(dataset: Any, untouchable: EmbeddingFunctionConfig, timeout_s: float) -> None:
+    with pytest.raises(MergeTimeoutError):
+        merge_rows(dataset, [untouchable], UPSERT, [{"id": 1, "stars": 5}], timeout_s=timeout_s)
+    assert rows_of(dataset)[1][2] == 1
+
+
+@pytest.mark.parametrize("timeout_s", [30.0, 1e14])
+def test_time_enough(dataset: Any, binding: EmbeddingFunctionConfig, timeout_s: float) -> None:
+    result = merge_rows(dataset, [binding], UPSERT, [{"id": 9, "text": "ab"}], timeout_s=timeout_s)
+    assert (result.num_inserted_rows, result.embedding.embedded) == (1, 1)
+    with pytest.raises(BadDataError, match="the rows lack the merge's key"):
+        merge_rows(dataset, [binding], UPSERT, [{"text": "a"}], timeout_s=timeout_s)
+
+
+def test_a_commit_under_way_counts(dataset: Any, untouchable: EmbeddingFunctionConfig) -> None:
+    """Time that runs out while Lance commits makes no error of a merge that is there."""
+    deadline = MergeDeadline(0.2)
+
+    def merge() -> str:
+        with deadline.committing():
+            time.sleep(0.5)
+        return "there"
+
+    assert deadline.run(merge) == "there"
+
+
+# -- a source that the table lost --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_text(dataset: Any) -> Any:
+    dataset.drop_columns(["text"])
+    return dataset
+
+
+@pytest.mark.parametrize("updates", [True, False])
+def test_rows_whose_vector_can_not_be_made_are_not_inserted(
+    without_text: Any, untouchable: EmbeddingFunctionConfig, updates: bool
+) -> None:
+    clauses = MergeClauses(on=("id",), when_matched_update_all=updates, when_not_matched_insert_all=True)
+    rows = [{"id": 1, "stars": 5}, {"id": 7, "stars": 7}]
+    with pytest.raises(BadDataError, match="row 1, column 'vector': there is no vector, and it can't be made"):
+        merge_rows(without_text, [untouchable], clauses, rows)
+    assert [row[0] for row in rows_of(without_text)] == [0, 1, 2]
+
+
+def test_rows_that_are_there_or_bring_a_vector_are_merged(
+    without_text: Any, untouchable: EmbeddingFunctionConfig
+) -> None:
+    merge_rows(without_text, [untouchable], UPSERT, [{"id": 1, "stars": 5}])
+    assert rows_of(without_text)[1] == (1, 5, vector_of_text("text1"))
+    merge_rows(without_text, [untouchable], UPSERT, [{"id": 7, "stars": 7, "vector": GIVEN}])
+    assert rows_of(without_text)[3] == (7, 7, GIVEN)
+    with pytest.raises(BadDataError, match="column 'vector'"):
+        merge_rows(without_text, [untouchable], UPSERT, [{"id": 8, "stars": 7, "vector": None}])

@@ -36,7 +36,8 @@ def test_keys_survive_arrow_slices_included() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=12), max_size=25))
 def test_the_index_finds_what_a_dict_would(batches: list[list[int]]) -> None:
-    index, expected, number = KeyIndex(), {}, 0
+    expected: dict[int, int] = {}
+    index, number = KeyIndex(), 0
     for batch in batches:
         numbers = np.arange(number, number + len(batch), dtype=np.int64)
         index.add(input_keys("f", "source", batch), numbers)

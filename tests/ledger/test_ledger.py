@@ -67,7 +67,7 @@ def test_multivectors_are_kept_whole(location: Location) -> None:
     made = [np.arange(8, dtype=np.float32).reshape(2, 4), np.ones((3, 4), np.float32)]
     ledger.record(keys_of("a", "b"), made)
     for got, expected in zip(ledger.recall(keys_of("b", "a")), reversed(made), strict=True):
-        np.testing.assert_array_equal(got, expected)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_other_number_types_are_kept(location: Location) -> None:
@@ -112,7 +112,7 @@ def test_threads_share_one(location: Location) -> None:
             for start in range(worker * 100, worker * 100 + 100, 10):
                 record_range(ledger, start, start + 10)
                 assert recalled(ledger, start, start + 9) == [start, start + 9]
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the test shows it
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(6)]
@@ -138,9 +138,7 @@ def test_small_files_are_merged_and_old_versions_go(location: Location, monkeypa
         assert recalled(each, *range(705)) == [*range(700), *[None] * 5]
 
 
-def test_a_handle_survives_files_deleted_under_its_version(
-    location: Location, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handle_survives_files_deleted_under_its_version(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lancelike.ledger.tidying._KEPT_VERSIONS", timedelta(0))
     stale = ledger_at(location)
     for start in range(60):
@@ -155,18 +153,18 @@ def test_a_handle_survives_files_deleted_under_its_version(
 
 def test_the_bound_drops_the_oldest_and_frees_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lancelike.ledger.tidying._KEPT_VERSIONS", timedelta(0))
-    location, bound = Location(tmp_path / "db"), 2_000_000
+    location, bound = Location(tmp_path / "db"), 6_000_000
     ledger = ledger_at(location, bound)
     most = 0
     for start in range(0, 12_000, 50):
         ledger.record(keys_of(*range(start, start + 50)), vectors(50, start, dim=256))
         most = max(most, sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()))
     ledger.tidy()
-    assert most < 2.5 * bound, "60 files between two tidyings, and a copy while they are merged"
+    assert most < 2 * bound, "64 files of 50 kB between two tidyings, and a copy while they are merged"
     assert sum(Dataset.open(location.child("ledger"), "f").fragments().values()) <= bound
     known = ledger.knows(keys_of(*range(12_000)))
-    assert known[-1_000:].all()
-    assert not known[:9_000].any()
+    assert known[-3_000:].all()
+    assert not known[:5_000].any()
     assert known.tolist() == sorted(known.tolist()), "the oldest went first"
     assert recalled(ledger, 0, 11_999) == [None, 11_999]
     assert recalled(ledger_at(location), 0, 11_999) == [None, 11_999]

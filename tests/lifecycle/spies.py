@@ -25,7 +25,9 @@ DIM = 8
 
 def vector_of(text: str, dim: int = DIM) -> list[float]:
     """What the spy makes of *text*."""
-    numbers: list[float] = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(dim).astype(np.float32).tolist()
+    numbers: list[float] = (
+        np.random.default_rng(zlib.crc32(text.encode())).standard_normal(dim).astype(np.float32).tolist()
+    )
     return numbers
 
 
@@ -100,20 +102,18 @@ def make_spy(folder: Path, **settings: Any) -> Spy:
     return get_registry().get("lifecycle-spy").create(**{"log": str(folder / "spy.log"), **settings})  # type: ignore[return-value]
 
 
-def make_table(
-    folder: Path, spy: Spy, name: str = "docs", data: Any = None, **connection: Any
-) -> lancelike.Table:
+def make_table(folder: Path, spy: Spy, name: str = "docs", data: Any = None, **connection: Any) -> lancelike.Table:
     """A table of `id`, `text`, and the spy's vectors, in the database `folder/db`."""
     return create_docs(lancelike.connect(folder / "db", **connection), spy, name, data)
 
 
-def create_docs(db: lancelike.DBConnection, spy: Spy, name: str = "docs", data: Any = None, **options: Any) -> Any:
+def create_docs(db: lancelike.DBConnection, spy: Spy, name: str = "docs", data: Any = None) -> lancelike.Table:
     class Doc(LanceModel):
         id: int
         text: str | None = spy.SourceField()
         vector: Vector(spy.dim) = spy.VectorField()  # type: ignore[valid-type]  # made per call
 
-    return db.create_table(name, data, schema=Doc, **options)
+    return db.create_table(name, data, schema=Doc)
 
 
 def contents(table: lancelike.Table) -> list[tuple[int, str | None, Any]]:

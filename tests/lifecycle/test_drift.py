@@ -93,12 +93,29 @@ def test_the_last_digits_may_change(tmp_path: Path) -> None:
     assert table.search("dog").limit(1).to_list()[0]["text"] == "dog"
 
 
-def test_a_new_table_does_not_take_the_other_models_vectors_from_the_ledger(tmp_path: Path) -> None:
+def test_a_new_table_takes_nothing_of_the_other_model_from_the_ledger(tmp_path: Path) -> None:
     define_model(1)
     make_table(tmp_path).add([{"text": "cat"}])
     define_model(2)
+    table = make_table(tmp_path, "other")
+    assert table.add([{"text": "cat"}]).embedding.reused == 0
+    np.testing.assert_allclose(table.to_arrow()["vector"][0].as_py(), vector_of("cat", 2), rtol=1e-6)
     with pytest.raises(ModelDriftError):
-        make_table(tmp_path, "other").add([{"text": "cat"}])
+        lancelike.connect(tmp_path).open_table("docs").search("cat").to_list()
+
+
+def test_reembed_moves_the_table_to_the_model_that_took_the_name(tmp_path: Path) -> None:
+    define_model(1)
+    make_table(tmp_path).add([{"text": "cat"}, {"text": "dog"}])
+    define_model(2)
+    table = lancelike.connect(tmp_path).open_table("docs")
+    receipt = table.reembed("vector", get_registry().get("drifting").create())
+    assert (receipt.texts, receipt.reused, receipt.embedded) == (2, 0, 2)
+    assert table.search("dog").limit(1).to_list()[0]["text"] == "dog"
+    np.testing.assert_allclose(table.to_arrow()["vector"][0].as_py(), vector_of("cat", 2), rtol=1e-6)
+    define_model(1)
+    with pytest.raises(ModelDriftError):
+        lancelike.connect(tmp_path).open_table("docs").search("cat").to_list()
 
 
 def test_canaries_are_sent_once_and_are_in_no_receipt(tmp_path: Path) -> None:

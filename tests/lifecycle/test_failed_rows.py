@@ -16,7 +16,17 @@ from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable
 from lancelike.pydantic import LanceModel, Vector
 from lancelike.storage import Dataset, Location
 from lancelike.types import EmbeddingReceipt
-from tests.lifecycle.spies import Refused, Spy, contents, create_docs, expected, make_spy, make_table, rows_of, vector_of
+from tests.lifecycle.spies import (
+    Refused,
+    Spy,
+    contents,
+    create_docs,
+    expected,
+    make_spy,
+    make_table,
+    rows_of,
+    vector_of,
+)
 
 SEARCH = 2 * math.ceil(math.log2(100))
 
@@ -210,7 +220,7 @@ def test_neighbours_that_all_fail_are_not_taken_for_a_broken_function(tmp_path: 
     receipt = table.add(poisoned(1_000, *range(30)), on_embedding_error="quarantine").embedding
     assert (receipt.embedded, receipt.failed) == (970, 30)
     few = [{"id": i, "text": f"poison {i}"} for i in range(2_000, 2_020)]
-    assert table.add(few + [{"id": 1, "text": "text 500"}], on_embedding_error="quarantine").embedding.failed == 20
+    assert table.add([*few, {"id": 1, "text": "text 500"}], on_embedding_error="quarantine").embedding.failed == 20
     assert table.retry_failed().failed == 50
 
 
@@ -280,8 +290,8 @@ def test_errors_can_be_read_where_the_function_is_unknown(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["disk", "memory", "no ledger"])
 def test_everywhere(kind: str, tmp_path: Path) -> None:
     spy = make_spy(tmp_path)
-    options = {"ledger_bytes": 0} if kind == "no ledger" else {}
-    db = lancelike.connect("memory://" if kind == "memory" else tmp_path / "db", **options)
+    ledger_bytes = 0 if kind == "no ledger" else 1 << 30
+    db = lancelike.connect("memory://" if kind == "memory" else tmp_path / "db", ledger_bytes=ledger_bytes)
     table = create_docs(db, spy)
     table.add(poisoned(50, 7), on_embedding_error="quarantine")
     assert db.open_table("docs").embedding_errors().num_rows == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_progress_counts_what_was_embedded_reused_and_failed(table: lancelike.Ta
     assert (last["total_rows"], last["seconds_left"], last["done"]) == (2 * N + 1, 0, True)
     assert last["rows_per_second"] > 0
     assert len({state["embedded"] for state in told}) >= 5, "after each request, not each window"
-    assert all(a[key] <= b[key] for a, b in zip(told, told[1:], strict=False) for key in ("embedded", "output_rows"))
+    assert all(a[key] <= b[key] for a, b in pairwise(told) for key in ("embedded", "output_rows"))
 
 
 def test_progress_of_a_merge_in_a_bar(table: lancelike.Table, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,13 @@ def test_readers_get_the_old_models_answers_until_the_swap(tmp_path: Path) -> No
     assert ask(elsewhere).equals(ask(table))
 
 
+def test_a_search_made_before_the_swap_and_run_after_it_asks_the_new_model(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    search = table.search("text 7").limit(20)
+    table.reembed("vector", make(tmp_path, NEXT_NDIMS))
+    assert search.to_arrow().equals(ask(table))
+
+
 def test_rolled_back_it_answers_byte_by_byte_as_before(tmp_path: Path) -> None:
     table = make_table(tmp_path)
     before, metadata = ask(table), table.schema.metadata
@@ -160,11 +167,33 @@ def test_indices_are_built_again_alike_and_come_back(tmp_path: Path, config: Any
     assert ask(table).equals(answer)
 
 
+def test_an_index_that_a_kill_kept_from_being_attached_is_built_by_the_next_run(tmp_path: Path) -> None:
+    table = make_table(tmp_path, 600)
+    table.create_index("vector", IvfPq(num_partitions=2, num_sub_vectors=8))
+    table.reembed("vector", make(tmp_path, 12))
+    table.drop_index("vector_idx")
+    table.reembed("vector", make(tmp_path, 12))
+    assert [index.index_type for index in table.list_indices()] == ["IvfPq"]
+
+
+def test_a_table_too_small_for_its_index_moves_all_the_same(tmp_path: Path) -> None:
+    table = make_table(tmp_path, 600)
+    table.create_index("vector", IvfPq(num_partitions=2, num_sub_vectors=4))
+    table.delete("id >= 100")
+    table.reembed("vector", make(tmp_path, NEXT_NDIMS))
+    assert vectors_are_right(table, NEXT_NDIMS)
+    assert ask(table)["id"][0].as_py() == 7
+    table.delete("true")
+    table.reembed("vector", make(tmp_path, 4))
+    table.add([{"id": 1, "text": "first"}])
+    assert ask(table)["id"].to_pylist() == [1]
+
+
 def test_rows_added_meanwhile_are_kept_and_get_new_vectors(tmp_path: Path) -> None:
     table = make_table(tmp_path)
     table.create_index("vector", IvfPq(num_partitions=2, num_sub_vectors=4))
     elsewhere = lancelike.connect(tmp_path / "db").open_table("docs")
-    added = []
+    added: list[int] = []
 
     def write(state: dict[str, Any]) -> None:
         if len(added) < 3 and not state["done"]:

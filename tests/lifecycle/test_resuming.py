@@ -95,9 +95,7 @@ def test_ctrl_c_stops_the_spending(operation: str, concurrency: int, tmp_path: P
     table = make_table(tmp_path, spy, data=rows_of(0, workers.BASE))
     before = contents(table)
     spy.forget()
-    process = multiprocessing.Process(
-        target=workers.run_until_interrupted, args=(tmp_path, operation)
-    )
+    process = multiprocessing.Process(target=workers.run_until_interrupted, args=(tmp_path, operation))
     process.start()
     wait_for_requests(tmp_path / "spy.log", 6, process)
     assert process.pid is not None
@@ -171,13 +169,13 @@ def test_a_failure_of_the_function_keeps_what_was_paid_for(tmp_path: Path) -> No
     assert contents(table) == expected(rows_of(0, 2_000))
 
 
-def test_create_table_resumes_too(tmp_path: Path, spy_rows: int = 500) -> None:
+def test_create_table_resumes_too(tmp_path: Path) -> None:
     spy = make_spy(tmp_path)
     db = lancelike.connect(tmp_path / "db")
 
     def stream() -> Iterator[list[dict[str, Any]]]:
-        yield rows_of(0, spy_rows)
-        yield rows_of(spy_rows, 6 * spy_rows)
+        yield rows_of(0, 500)
+        yield rows_of(500, 3_000)
         raise ValueError("cut off")
 
     with pytest.raises(ValueError, match="cut off"):
@@ -185,8 +183,6 @@ def test_create_table_resumes_too(tmp_path: Path, spy_rows: int = 500) -> None:
     assert db.table_names() == []
     paid = len(spy.sent)
     assert paid > 0
-    table = create_docs(db, spy, data=rows_of(0, 6 * spy_rows))
-    assert len(spy.sent) == len(set(spy.sent)) == 6 * spy_rows
-    assert contents(table) == expected(rows_of(0, 6 * spy_rows))
-
-
+    table = create_docs(db, spy, data=rows_of(0, 3_000))
+    assert len(spy.sent) == len(set(spy.sent)) == 3_000
+    assert contents(table) == expected(rows_of(0, 3_000))

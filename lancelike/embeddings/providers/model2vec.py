@@ -39,6 +39,8 @@ class Model2VecEmbeddings(TextEmbeddingFunction):
         limits="none: every token of a text counts",
     )
 
+    record_within_s: ClassVar[float] = 0.2
+
     batch_size: int = Field(1024, ge=1)
     name: str = "minishlab/potion-base-8M"
     dim: int | None = Field(None, ge=1)

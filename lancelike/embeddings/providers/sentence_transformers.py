@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -167,7 +168,10 @@ def load_model(name: str, device: str, trust_remote_code: bool) -> LoadedModel:
     sentence_transformers = require("sentence_transformers", extra="local", needed_by="SentenceTransformerEmbeddings")
     source = find_model(name)
     try:
-        model = sentence_transformers.SentenceTransformer(source, device=device, trust_remote_code=trust_remote_code)
+        with _no_progress_bar():
+            model = sentence_transformers.SentenceTransformer(
+                source, device=device, trust_remote_code=trust_remote_code
+            )
     except Exception as error:
         raise EmbeddingFunctionUnavailable(
             f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
@@ -198,6 +202,20 @@ def max_tokens(loaded: LoadedModel) -> int | None:
 def least(*bounds: int | None) -> int | None:
     """The least of *bounds* that are there; None if none is."""
     return min((bound for bound in bounds if bound is not None), default=None)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every loading of weights, in the middle of somebody's output."""
+    bars = require("transformers.utils.logging", extra="local", needed_by="SentenceTransformerEmbeddings")
+    if not bars.is_progress_bar_enabled():
+        yield
+        return
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        bars.enable_progress_bar()
 
 
 def find_model(name: str) -> str:
