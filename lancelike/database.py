@@ -21,6 +21,7 @@ from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage import Dataset, Location, check_table_name
+from lancelike.storage.memory import VectorCache, default_bytes
 from lancelike.table import Table
 from lancelike.types import CreateMode, IndexPolicy, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
 
@@ -50,11 +51,13 @@ class DBConnection:
         ledger_bytes: int = DEFAULT_BYTES,
         allow_drift: bool = False,
         index_policy: IndexPolicy = "auto",
+        vector_cache_bytes: int | None = None,
     ) -> None:
         self._location = location
         self._allow_drift, self._index_policy = allow_drift, checked_policy(index_policy)
         self._ledger = Ledger(location, ledger_bytes)
         self._query_vectors = QueryVectors()
+        self._vector_cache = VectorCache(default_bytes() if vector_cache_bytes is None else vector_cache_bytes)
         self._registry = registry or get_registry()
         self.read_consistency_interval = read_consistency_interval
 
@@ -64,7 +67,7 @@ class DBConnection:
         return self._location.uri
 
     def __repr__(self) -> str:
-        return f"LanceDBConnection(uri={self.uri!r})"
+        return f"LanceDBConnection(uri={self._location.shown_uri!r})"
 
     def __len__(self) -> int:
         return len(self._location.list_tables())
@@ -148,7 +151,7 @@ class DBConnection:
         reader = create_batches(
             data,
             declared,
-            list(embedding_functions or ()) if declared is None else self._registry.bindings(declared.metadata),
+            self._registry.bindings(declared.metadata) if declared else self._undeclared(data, embedding_functions),
             on_bad_vectors=on_bad_vectors,
             fill_value=fill_value,
             progress=progress,
@@ -168,10 +171,18 @@ class DBConnection:
         embedder.finish()
         return self._table(dataset)
 
+    def _undeclared(
+        self, data: Rows, configs: Sequence[EmbeddingFunctionConfig] | None
+    ) -> Sequence[EmbeddingFunctionConfig]:
+        """The bindings of a table without a declared schema: *configs*, or those that Arrow data names in its own."""
+        schema = getattr(data, "schema", None)
+        return configs or self._registry.bindings(schema.metadata if isinstance(schema, pa.Schema) else None)
+
     def open_table(
         self,
         name: str,
         *,
+        storage_options: StorageOptions | None = None,
         version: int | str | None = None,
         allow_drift: bool | None = None,
         index_policy: IndexPolicy | None = None,
@@ -180,6 +191,7 @@ class DBConnection:
 
         Args:
             name: The table's name.
+            storage_options: For this table, beside and before those given to `connect`; of an object store alone.
             version: Number or tag of the version to show; None is the latest.
             allow_drift: As in `connect`, for this handle.
             index_policy: As in `connect`, for this handle.
@@ -189,7 +201,8 @@ class DBConnection:
             VersionNotFoundError: It has no such version.
         """
         check_table_name(name)
-        return self._table(Dataset.open(self._location, name, version=version), allow_drift, index_policy)
+        location = self._location.with_options(storage_options)
+        return self._table(Dataset.open(location, name, version=version), allow_drift, index_policy)
 
     def drop_table(self, name: str, ignore_missing: bool = False) -> None:
         """Delete the table *name* and its files.
@@ -210,6 +223,7 @@ class DBConnection:
 
     def _drop(self, name: str) -> None:
         self._location.drop(name)
+        self._vector_cache.forget(self._location, name)
         self._records(name).forget()
 
     def drop_database(self) -> None:
@@ -233,6 +247,7 @@ class DBConnection:
         if self._location.exists(new_name):
             raise TableExistsError(new_name)
         self._location.rename(cur_name, new_name)
+        self._vector_cache.forget(self._location, cur_name)
         self._records(cur_name).rename(new_name)
 
     def _new_table_options(self, given: StorageOptions) -> StorageOptions:
@@ -271,11 +286,12 @@ class DBConnection:
         self, dataset: Dataset, allow_drift: bool | None = None, index_policy: IndexPolicy | None = None
     ) -> Table:
         return Table(
-            self._location,
+            dataset.location,
             dataset,
             registry=self._registry,
             records=self._records(dataset.name, allow_drift),
             query_vectors=self._query_vectors,
+            vector_cache=self._vector_cache,
             read_consistency_interval=self.read_consistency_interval,
             index_policy=self._index_policy if index_policy is None else index_policy,
         )
@@ -292,6 +308,7 @@ def connect(
     ledger_bytes: int = DEFAULT_BYTES,
     allow_drift: bool = False,
     index_policy: IndexPolicy = "auto",
+    vector_cache_bytes: int | None = None,
 ) -> DBConnection:
     """The database at *uri*; nothing is read or made until a table is.
 
@@ -308,6 +325,9 @@ def connect(
             table's vectors.
         index_policy: `"auto"` adds new rows to a table's indices in the tail of the write that makes them more than
             10 000, without training anything again; `"manual"` leaves it to `optimize`, as for a bulk load.
+        vector_cache_bytes: Bound on the vectors held in memory for searches that compare with all of them; beyond it
+            the column least recently searched goes. None is 2 GiB, or a quarter of the machine's memory if that is
+            less; 0 holds none.
 
     Example:
         >>> import lancelike
@@ -320,6 +340,7 @@ def connect(
         ledger_bytes=ledger_bytes,
         allow_drift=allow_drift,
         index_policy=index_policy,
+        vector_cache_bytes=vector_cache_bytes,
     )
 
 

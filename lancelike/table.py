@@ -24,9 +24,11 @@ from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
 from lancelike.query.plan import Scan
 from lancelike.query.predicates import value_to_sql
+from lancelike.query.take import LanceTakeQueryBuilder, take_from
 from lancelike.schema.arrow import model_from_schema
 from lancelike.schema.bindings import drop_from_metadata, rename_in_metadata
 from lancelike.search.run import Searcher
+from lancelike.search.take import Taker
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage import (
     CleanupStats,
@@ -40,9 +42,13 @@ from lancelike.storage import (
     versions,
 )
 from lancelike.storage import index as indices
+from lancelike.storage.memory import VectorCache
 from lancelike.types import (
+    AddColumnsResult,
     AddResult,
+    AlterColumnsResult,
     DeleteResult,
+    DropColumnsResult,
     EmbeddingPlan,
     EmbeddingReceipt,
     IndexPolicy,
@@ -75,12 +81,14 @@ class Table:
         registry: EmbeddingFunctionRegistry | None = None,
         records: TableRecords | None = None,
         query_vectors: QueryVectors | None = None,
+        vector_cache: VectorCache | None = None,
         read_consistency_interval: timedelta | None = None,
         index_policy: IndexPolicy = "auto",
     ) -> None:
         self._location = location
         self._shown = dataset
         self._query_vectors = query_vectors or QueryVectors()
+        self._vector_cache = vector_cache
         self._records = records or TableRecords(location, dataset.name, Ledger(location))
         self._registry = registry or get_registry()
         self._read_consistency_interval = read_consistency_interval
@@ -122,7 +130,7 @@ class Table:
         return self.count_rows()
 
     def __repr__(self) -> str:
-        return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.uri!r}))"
+        return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.shown_uri!r}))"
 
     @property
     def _dataset(self) -> Dataset:
@@ -148,11 +156,11 @@ class Table:
         mode: WriteMode = "append",
         on_bad_vectors: OnBadVectors = "error",
         fill_value: float = 0.0,
+        progress: Any = None,
+        write_parallelism: int | None = None,
         *,
         on_embedding_error: OnEmbeddingError = "raise",
         budget_tokens: int | None = None,
-        progress: Any = None,
-        write_parallelism: int | None = None,
     ) -> AddResult:
         """Add rows in one commit, embedding the sources of those that carry no vector.
 
@@ -456,10 +464,27 @@ class Table:
             A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
         """
         shown = self._dataset
-        searcher = Searcher(shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift)
+        searcher = Searcher(
+            shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
+        )
         if query is None and query_type == "auto":
             return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
         return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))
+
+    def take_offsets(self, offsets: Iterable[int]) -> LanceTakeQueryBuilder:
+        """Ask for the rows at *offsets*, counted from 0 over the rows there are, in the order given; repeats count.
+
+        Returns:
+            A builder: `.select()` and `.with_row_id()` refine it, `.to_list()` and others read the rows.
+        """
+        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("offset", offsets))
+
+    def take_row_ids(self, row_ids: Iterable[int]) -> LanceTakeQueryBuilder:
+        """Ask for the rows with these ids, which `search().with_row_id()` tells as `_rowid`, in the order given.
+
+        Ids of no row are left out. Returns a builder, as `take_offsets` does.
+        """
+        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("row id", row_ids))
 
     # -- indices -------------------------------------------------------------------------------------------------
 
@@ -561,14 +586,21 @@ class Table:
     # -- maintenance ---------------------------------------------------------------------------------------------
 
     def optimize(
-        self, *, cleanup_older_than: timedelta | None = None, delete_unverified: bool = False
+        self,
+        *,
+        cleanup_older_than: timedelta | None = None,
+        delete_unverified: bool = False,
+        retrain: bool = False,
     ) -> OptimizeStats:
         """Merge small files, bring indices up to date without retraining, and drop old versions.
 
         Args:
             cleanup_older_than: Versions older than this go, unless tagged; None is 7 days.
             delete_unverified: Also delete young files that no version names; safe only when nobody else writes.
+            retrain: Does nothing, and warns; LanceDB's scripts may have it.
         """
+        if retrain:
+            warn_deprecated("optimize(retrain=True)", "create_index(...)")
         return maintenance.optimize(
             self._shown, cleanup_older_than=cleanup_older_than, delete_unverified=delete_unverified
         )
@@ -593,23 +625,25 @@ class Table:
 
     # -- columns -------------------------------------------------------------------------------------------------
 
-    def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
-        """Add columns: SQL expressions by name, or Arrow fields to be filled with nulls. Returns the new version."""
-        return self._shown.add_columns(transforms)
+    def add_columns(
+        self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema
+    ) -> AddColumnsResult:
+        """Add columns: SQL expressions by name, or Arrow fields to be filled with nulls."""
+        return AddColumnsResult(self._shown.add_columns(transforms))
 
-    def alter_columns(self, *alterations: Mapping[str, Any]) -> int:
+    def alter_columns(self, *alterations: Mapping[str, Any]) -> AlterColumnsResult:
         """Rename, retype or make nullable: `{"path": "a", "rename": "b"}`, `"data_type"`, `"nullable"`.
 
-        A column that feeds or holds vectors keeps its function under its new name. Returns the new version.
+        A column that feeds or holds vectors keeps its function under its new name.
         """
         renames = {a["path"]: a["rename"] for a in alterations if a.get("rename")}
         version = self._shown.alter_columns(list(alterations))
         metadata = self._shown.schema.metadata or {}
         renamed = rename_in_metadata(metadata, renames)
-        return self._shown.replace_metadata(renamed) if renamed != metadata else version
+        return AlterColumnsResult(self._shown.replace_metadata(renamed) if renamed != metadata else version)
 
-    def drop_columns(self, columns: str | Iterable[str]) -> int:
-        """Drop columns; a vector column's function goes with it. Returns the new version.
+    def drop_columns(self, columns: str | Iterable[str]) -> DropColumnsResult:
+        """Drop columns; a vector column's function goes with it.
 
         A source column may go while its vectors stay: texts still find rows, but new rows must bring their vectors.
         """
@@ -619,7 +653,7 @@ class Table:
         version = self._shown.drop_columns(names)
         metadata = self._shown.schema.metadata or {}
         kept = drop_from_metadata(metadata, names)
-        return self._shown.replace_metadata(kept) if kept != metadata else version
+        return DropColumnsResult(self._shown.replace_metadata(kept) if kept != metadata else version)
 
 
 def _keeping_rows(on_embedding_error: OnEmbeddingError) -> OnEmbeddingError:

@@ -117,6 +117,27 @@ class UpdateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class AddColumnsResult:
+    """What `Table.add_columns` did: the version it made."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlterColumnsResult:
+    """What `Table.alter_columns` did: the version it made."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropColumnsResult:
+    """What `Table.drop_columns` did: the version it made."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class MergeResult:
     """What `Table.merge_insert` did; `num_attempts` counts commits tried, 1 without conflict."""
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PrivateAttr, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from lancelike.embeddings import settings as _settings
 from lancelike.embeddings.retrying import Verdict, call_with_retry, classify
 from lancelike.embeddings.variables import Variables, process_variables
-from lancelike.errors import SchemaError
+from lancelike.errors import SchemaError, VariableNotFoundError
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.fields import source_field, vector_field
 from lancelike.types import OnLong
@@ -119,7 +121,14 @@ class EmbeddingFunction(BaseModel, ABC):
     @classmethod
     def shared(cls, settings: dict[str, Any], variables: Variables = process_variables) -> Self:
         """The instance with these stored *settings* in this process: the one that `create` last made, or a new one."""
-        resolved = _settings.resolve(settings, variables)
+        try:
+            resolved = _settings.resolve(settings, variables)
+        except VariableNotFoundError:
+            # The one made here with a default for a secret, which is not stored.
+            stored: Self | None = cls._instances.get(_settings.digest(settings))
+            if stored is None:
+                raise
+            return stored
         with _sharing:
             instance: Self | None = cls._instances.get(_settings.digest(resolved))
             return cls._make(settings, resolved) if instance is None else instance
@@ -136,6 +145,8 @@ class EmbeddingFunction(BaseModel, ABC):
             instance._given = dict(given)
             with _sharing:
                 cls._instances[_settings.digest(resolved)] = instance
+                if (stored := _settings.storable(given, cls._sensitive())) != given:
+                    cls._instances[_settings.digest(stored)] = instance
             return instance
         raise SchemaError(problem) from cause  # out of the handler, since a context would show the secret
 
@@ -165,9 +176,10 @@ class EmbeddingFunction(BaseModel, ABC):
         """A default that is a secret is not shown."""
         schema = super().__get_pydantic_json_schema__(core, handler)
         properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for name, shown in properties.items():
-            if "default" in shown and _settings.mask({name: shown["default"]}, cls._sensitive())[name] != shown["default"]:
-                del shown["default"]
+        defaults = {name: shown["default"] for name, shown in properties.items() if "default" in shown}
+        for name, shown in _settings.mask(defaults, cls._sensitive()).items():
+            if shown != defaults[name]:
+                del properties[name]["default"]
         return schema
 
     @staticmethod

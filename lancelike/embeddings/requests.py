@@ -195,7 +195,7 @@ class _Run:
         self._waiting.extendleft([places[middle:], places[:middle]])
 
     def _is_spoiled(self, error: EmbeddingError) -> bool:
-        """Whether an input of the request is at fault; also if the function itself says so with an error of our tree."""
+        """Whether an input of the request is at fault, as also an error of our tree says that the function raised."""
         if isinstance(error, BadEmbeddingError):
             return True
         if isinstance(error, EmbeddingFunctionUnavailable | TimeoutError):

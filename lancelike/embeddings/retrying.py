@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -181,17 +182,18 @@ def call_with_retry(
         return retrying(call)
     except tenacity.RetryError as error:
         last = error.last_attempt
-        cause = last.exception()
-        assert isinstance(cause, Exception)
+        exception = last.exception()
+        assert isinstance(exception, Exception)
+        cause = exception
         _scrub(cause, function)
-        raise _given_up(cause, function, last.attempt_number, retrying.statistics) from cause
+        failure = _given_up(cause, function, last.attempt_number, retrying.statistics)
     except EmbeddingError as error:
         _scrub(error, function)
-        error.problem = function.redact(error.problem)
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised below
         _scrub(error, function)
-        raise _failed(error, function) from error
+        cause, failure = error, _failed(error, function)
+    raise failure from _presentable(cause, function)  # out of the handler, whose exception would be its context
 
 
 class _Wait(tenacity.wait.wait_base):
@@ -261,8 +263,10 @@ def _scrub(error: BaseException, function: Retried) -> None:
     for link in _shown_with(error):
         link.args = tuple(_scrubbed(arg, function) for arg in link.args)
         for name, value in [*vars(link).items(), *((name, getattr(link, name, None)) for name in _SLOTS)]:
-            if isinstance(value, str) and function.redact(value) != value:
-                setattr(link, name, function.redact(value))
+            clean = _scrubbed(value, function) if isinstance(value, str | dict | list) else value
+            if clean != value:
+                with suppress(AttributeError):  # read-only ones
+                    setattr(link, name, clean)
         if notes := getattr(link, "__notes__", None):
             link.__notes__ = [_scrubbed(note, function) for note in notes]
 
@@ -271,7 +275,21 @@ _SLOTS = ("strerror", "filename", "reason", "msg", "object")
 """Where built-in exceptions keep the texts they show, beside `args`."""
 
 
+def _presentable(error: Exception, function: Retried) -> Exception:
+    """*error* if it is without the function's secrets; of one that can't be changed the name and the text."""
+    shown = "".join(str(link) for link in _shown_with(error))
+    if function.redact(shown) == shown:
+        return error
+    stand_in: Exception = type(type(error).__name__, (Exception,), {})(function.redact(str(error)))
+    vars(stand_in)["status_code"] = status_of(error)
+    return stand_in
+
+
 def _scrubbed(value: Any, function: Retried) -> Any:
+    if isinstance(value, dict):
+        return {key: _scrubbed(each, function) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_scrubbed(each, function) for each in value)
     shown = value if isinstance(value, str) else repr(value)
     clean = function.redact(shown)
     return value if clean == shown else clean

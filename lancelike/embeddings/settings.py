@@ -25,8 +25,8 @@ SECRET_NAME = re.compile(
     r"|pass(word|wd|phrase)|authorization|auth|cookie|(auth|access|api|bearer|session|refresh|security|hf)_?token)$"
     r"|^token$"
 )
-HEADER_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|session|signature|credential|passw")
-"""Headers are named by whoever runs the service, and more of them are secrets."""
+SECRET_SOUNDING = re.compile(r"auth|key|token|secret|cookie|session|signature|credential|passw")
+"""In the name of a header or of a variable, which others chose, and of which more are secrets than of settings."""
 AUTH_VALUE = re.compile(r"(?i)^(?P<scheme>bearer|basic|token|apikey|digest|negotiate)\s+(?P<credential>\S{8,})$")
 """An Authorization header's value; under another name only `Bearer` tells it from words."""
 _SHORTEST_USER_TOKEN = 8
@@ -96,7 +96,7 @@ def secret_values(settings: Mapping[str, Any], sensitive: Collection[str], varia
     found: set[str] = set()
 
     def gather(_path: str, leaf: Any, secret: bool) -> Any:
-        named = is_reference(leaf) and is_secret_name(variable_of(leaf))
+        named = is_reference(leaf) and _sounds_secret(variable_of(leaf))
         with suppress(VariableNotFoundError):
             value = variables.resolve(leaf) if isinstance(leaf, str) else leaf
             found.update(_secrets_of(value, secret or named))
@@ -135,16 +135,16 @@ def _map(
     def walk(path: str, value: Any, secret: bool, in_headers: bool) -> Any:
         value = _opened(value) if opened else value
         if isinstance(value, Mapping):
-            return each({f"{k}": v for k, v in value.items()}, f"{path}.", secret, _words(path).endswith("headers"))
+            return each(value, f"{path}.", secret, in_headers or _words(path).endswith("headers"))
         if isinstance(value, list | tuple):
             return [item for item in (walk(path, item, secret, in_headers) for item in value) if item is not _OMITTED]
         return change(path, value, secret)
 
-    def each(values: Mapping[str, Any], prefix: str, secret: bool, in_headers: bool) -> dict[str, Any]:
-        walked = {
-            k: walk(prefix + k, v, secret or is_secret_name(k) or (in_headers and _is_secret_header(k)), in_headers)
-            for k, v in values.items()
-        }
+    def each(values: Mapping[Any, Any], prefix: str, secret: bool, in_headers: bool) -> dict[Any, Any]:
+        def is_secret(name: str) -> bool:
+            return secret or is_secret_name(name) or (in_headers and _sounds_secret(name))
+
+        walked = {k: walk(f"{prefix}{k}", v, is_secret(str(k)), in_headers) for k, v in values.items()}
         return {k: v for k, v in walked.items() if v is not _OMITTED}
 
     top = {k: walk(k, v, k in sensitive or is_secret_name(k), False) for k, v in settings.items()}
@@ -160,7 +160,7 @@ def _opened(value: Any) -> Any:
 def _without_secret_default(reference: str, secret: bool) -> str:
     variable = variable_of(reference)
     default = reference.removeprefix(PREFIX + variable).removeprefix(":")
-    is_secret = bool(default and _secrets_of(default, secret or is_secret_name(variable)))
+    is_secret = bool(default and _secrets_of(default, secret or _sounds_secret(variable)))
     return PREFIX + variable if is_secret else reference
 
 
@@ -178,8 +178,8 @@ def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|-", "_", name).lower()
 
 
-def _is_secret_header(name: str) -> bool:
-    return HEADER_SECRET_NAME.search(_words(name)) is not None
+def _sounds_secret(name: str) -> bool:
+    return SECRET_SOUNDING.search(_words(name)) is not None
 
 
 def _is_value(leaf: Any) -> bool:

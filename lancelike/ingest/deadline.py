@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from lancelike.errors import MergeTimeoutError
@@ -41,8 +42,8 @@ class MergeDeadline:
             return merge()
         self.check()
         outcome: Future[T] = Future()
-        context = copy_context()
-        threading.Thread(target=context.run, args=(_fulfil, outcome, merge), name="lancelike-merge", daemon=True).start()
+        target = partial(copy_context().run, _fulfil, outcome, merge)
+        threading.Thread(target=target, name="lancelike-merge", daemon=True).start()
         try:
             wait([outcome], min(self._end - time.monotonic(), threading.TIMEOUT_MAX))
         finally:

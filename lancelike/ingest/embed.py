@@ -23,6 +23,9 @@ the answers is an input that failed alone; one that is raised has the position o
 
 WINDOW_ROWS = 2_048
 """Rows embedded together at least, unless the data ends: small batches are gathered, large ones split."""
+MOST_WINDOW_ROWS = 16_384
+"""Rows embedded together at most, where the function takes many requests at once: their vectors are all in memory."""
+_ROUNDS = 4
 WINDOW_BYTES = 64 << 20
 """A window closes earlier once its rows take this much, as images do."""
 
@@ -147,23 +150,33 @@ def _windows(batches: Iterable[Batch], bindings: Sequence[EmbeddingFunctionConfi
     """*batches* gathered or split to the size of a window; those that lack nothing pass as they are."""
     gathered: list[Batch] = []
     rows = size = 0
+    window_rows = WINDOW_ROWS
     for batch in batches:
-        if not gathered and not any(_lacking(batch, binding).any() for binding in bindings):
-            yield batch
-            continue
-        for part in _split(batch):
+        if not gathered:
+            due = [binding for binding in bindings if _lacking(batch, binding).any()]
+            window_rows = max((_window_rows(binding) for binding in due), default=WINDOW_ROWS)
+            if not due:
+                yield batch
+                continue
+        for part in _split(batch, window_rows):
             gathered.append(part)
             rows, size = rows + len(part), size + part.data.nbytes
-            if rows >= WINDOW_ROWS or size >= WINDOW_BYTES:
+            if rows >= window_rows or size >= WINDOW_BYTES:
                 yield concat(gathered)
                 gathered, rows, size = [], 0, 0
     if gathered:
         yield concat(gathered)
 
 
-def _split(batch: Batch) -> Iterator[Batch]:
+def _window_rows(binding: EmbeddingFunctionConfig) -> int:
+    """Enough rows for the function's concurrent requests to be worth it: at a window's end some of them wait."""
+    at_once: int = binding.function.batch_size * binding.function.max_concurrency
+    return min(max(WINDOW_ROWS, _ROUNDS * at_once), MOST_WINDOW_ROWS)
+
+
+def _split(batch: Batch, window_rows: int) -> Iterator[Batch]:
     bytes_per_row = max(1, batch.data.nbytes // max(1, len(batch)))
-    step = max(1, min(WINDOW_ROWS, WINDOW_BYTES // bytes_per_row))
+    step = max(1, min(window_rows, WINDOW_BYTES // bytes_per_row))
     return (batch.slice(start, step) for start in range(0, len(batch), step))
 
 

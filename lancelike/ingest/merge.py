@@ -80,8 +80,8 @@ def merge_rows(
         embedder: As in `ingest`.
 
     Raises:
-        BadDataError: *data* lacks a key column, or has some of the columns that a vector is made from, not all; or a row
-            to be inserted has no vector, and one can't be made since the table lost a column for it.
+        BadDataError: *data* lacks a key column, or has some of the columns that a vector is made from, not all; or a
+            row to be inserted has no vector, and none can be made since the table lost a column for it.
         EmbeddingError: A function failed; nothing is merged.
         MergeTimeoutError: It took longer than *timeout_s*; nothing is merged.
     """

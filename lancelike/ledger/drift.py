@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lancelike.embeddings import EmbeddingFunction, TextEmbeddingFunction
 from lancelike.embeddings.batching import checked_answers
-from lancelike.errors import EmbeddingError, ModelDriftError, ModelDriftWarning, TableNotFoundError
+from lancelike.errors import EmbeddingError, ModelDriftError, ModelDriftWarning, TableExistsError, TableNotFoundError
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger
@@ -134,9 +134,12 @@ class DriftGuard:
         )
         dataset = self._open()
         if dataset is None:
-            Dataset.create(self._location, self._table, rows)
-        else:
-            dataset.append(rows)
+            try:
+                Dataset.create(self._location, self._table, rows)
+                return
+            except TableExistsError:  # another thread or process just made it
+                dataset = Dataset.open(self._location, self._table)
+        dataset.append(rows)
 
     def _compare(
         self, function: EmbeddingFunction, vector_column: str, stored: str, then: NDArray[Any], now: NDArray[Any]

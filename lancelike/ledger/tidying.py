@@ -16,8 +16,8 @@ MANY_FRAGMENTS = 64
 _SMALLEST_ROWS = 4096
 _GROWTH = 16
 _LARGEST_ROWS = 1 << 20
-_KEPT_VERSIONS = timedelta(minutes=2)
-"""Old versions only serve readers that are at work; two minutes is long for one, and many versions slow each commit."""
+_KEPT_VERSIONS = timedelta(seconds=15)
+"""Old versions only serve readers that are at work, which can go on with a later one; many of them slow each commit."""
 
 logger = logging.getLogger("lancelike.ledger")
 

@@ -130,7 +130,7 @@ def _by_column(found: pa.Table) -> dict[str, NDArray[np.uint64]]:
 
 def _findings(dataset: Dataset, binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> pa.Table:
     missing = _without_vector(dataset, binding)
-    stale = np.setdiff1d(_stale(dataset, binding, _ledger_of(binding, ledger)), missing)
+    stale = np.setdiff1d(_stale(dataset, binding, ledger), missing)
     row_ids = np.concatenate([missing, stale])
     reasons = [_NO_VECTOR] * len(missing) + [_SOURCE_CHANGED] * len(stale)
     order = np.argsort(row_ids)
@@ -152,16 +152,21 @@ def _without_vector(dataset: Dataset, binding: EmbeddingFunctionConfig) -> NDArr
     return row_ids
 
 
-def _stale(dataset: Dataset, binding: EmbeddingFunctionConfig, ledger: _Known | None) -> NDArray[np.uint64]:
+def _stale(dataset: Dataset, binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> NDArray[np.uint64]:
     history = history_of(dataset)
     fields = field_ids_of(dataset, [*binding.source_columns, binding.vector_column])
     facts: Facts = set()
     for commit in history.commits:
         facts |= _separated(commit, fields, binding)
     suspects = _still_so(dataset, binding, facts) if facts else np.empty(0, np.uint64)
-    if history.oldest is not None and ledger is not None:
-        suspects = np.union1d(suspects, _made_of_another(dataset, binding, ledger))
-    return suspects if ledger is None else ledger.not_cleared(dataset, suspects)
+    if history.oldest is None and not len(suspects):
+        return suspects  # without asking the function for its settings, which may take loading a model
+    known = _known_of(binding, ledger)
+    if known is None:
+        return suspects
+    if history.oldest is not None:
+        suspects = np.union1d(suspects, _made_of_another(dataset, binding, known))
+    return known.not_cleared(dataset, suspects)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,12 +346,12 @@ def _batches(dataset: Dataset, binding: EmbeddingFunctionConfig) -> Iterator[pa.
     yield from dataset.scan(Scan(columns=names, filter=where, with_row_id=True, batch_size=_ROWS_AT_ONCE))
 
 
-def _ledger_of(binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> _Known | None:
+def _known_of(binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> _Known | None:
     if ledger is None:
         return None
     try:
         of_function = ledger.of(binding.function.ready())
-    except EmbeddingError:  # the function can't be made here: what it made can't be told
+    except (EmbeddingError, ImportError):  # the function can't be made here: what it made can't be told
         return None
     return None if of_function is None else _Known(binding, of_function)
 

@@ -89,7 +89,7 @@ def _advice_on_vectors(stale: int, failed: int) -> Iterator[str]:
     if stale:
         yield f"{_many(stale, 'vector')} not match the source: verify() lists them, refresh() makes them anew"
     if failed:
-        yield f"{_many(failed, 'vector')} not exist, refused by the function: embedding_errors() says why, retry_failed() tries again"
+        yield f"{_many(failed, 'source')} fail to be embedded: embedding_errors() says why, retry_failed() tries again"
 
 
 def _advice_on_indices(
@@ -106,8 +106,8 @@ def _advice_on_indices(
         partitions = indices.num_partitions(dataset, index.name) if rows >= _FULL_PARTITION_ROWS else None
         if partitions and rows / partitions > _FULL_PARTITION_ROWS:
             yield (
-                f"index {index.name!r} was trained when the table was small, and has {partitions} partitions for {rows} "
-                f"rows: create_index({index.columns[0]!r}) trains it again"
+                f"index {index.name!r} was trained when the table was small, and has {partitions} partitions for "
+                f"{rows} rows: create_index({index.columns[0]!r}) trains it again"
             )
 
 

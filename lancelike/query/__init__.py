@@ -10,11 +10,13 @@ from lancelike.query.builder import (
 )
 from lancelike.query.plan import Scan
 from lancelike.query.query import ColumnOrdering, Query, query_from
+from lancelike.query.take import LanceTakeQueryBuilder
 
 __all__ = [
     "ColumnOrdering",
     "LanceEmptyQueryBuilder",
     "LanceQueryBuilder",
+    "LanceTakeQueryBuilder",
     "LanceVectorQueryBuilder",
     "Query",
     "QueryBuilder",

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lancelike.errors import QueryError
 from lancelike.query import results
 from lancelike.query.predicates import all_of
-from lancelike.query.query import ColumnOrdering, Query
+from lancelike.query.query import ColumnOrdering, Projection, Query
 from lancelike.types import DistanceType
 
 if TYPE_CHECKING:
@@ -96,11 +96,7 @@ class QueryBuilder:
         Raises:
             QueryError: *columns* is neither.
         """
-        if isinstance(columns, Mapping):
-            return self._with(columns={name: _sql(expression) for name, expression in columns.items()} or None)
-        if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
-            raise QueryError(f"columns must be a list or a dictionary, got {columns!r}")
-        return self._with(columns=list(columns or ()) or None)
+        return self._with(columns=projection(columns))
 
     def limit(self, limit: int | None) -> Self:
         """Return at most *limit* rows; None or a number below 1: all of them."""
@@ -216,32 +212,12 @@ class VectorQueryBuilder(QueryBuilder):
         return self._with(fast_search=True)
 
 
-class LanceQueryBuilder(QueryBuilder):
-    """A query that runs when one of its `to_` methods is called, each time anew."""
-
-    def __init__(self, runner: SearchRunner, query: Query) -> None:
-        super().__init__(query)
-        self._runner = runner
+class RowsBuilder:
+    """Rows that `to_arrow` reads, in the forms that people want them in."""
 
     def to_arrow(self, *, timeout: timedelta | None = None) -> pa.Table:
-        """The rows as one Arrow table.
-
-        Args:
-            timeout: The longest to wait, for embedding the query and for the scan together.
-
-        Raises:
-            QueryError: The query does not fit the table.
-            ColumnNotFoundError: It names a column that the table doesn't have.
-            EmbeddingError: What was asked could not be embedded.
-            QueryTimeoutError: It took longer than *timeout*.
-        """
-        return self._runner.table(self._query, _seconds(timeout))
-
-    def to_batches(self, /, batch_size: int | None = None, *, timeout: timedelta | None = None) -> pa.RecordBatchReader:
-        """The rows as they are read, at most *batch_size* at a time; errors are those of `to_arrow`."""
-        if batch_size is not None:
-            _at_least_one("batch_size", batch_size)
-        return self._runner.batches(self._query, batch_size, _seconds(timeout))
+        """The rows as one Arrow table."""
+        raise NotImplementedError
 
     def to_list(self, *, timeout: timedelta | None = None) -> list[dict[str, Any]]:
         """The rows as dicts; errors are those of `to_arrow`."""
@@ -277,6 +253,34 @@ class LanceQueryBuilder(QueryBuilder):
         """The rows as a polars data frame."""
         return results.to_polars(self.to_arrow(timeout=timeout))
 
+
+class LanceQueryBuilder(QueryBuilder, RowsBuilder):
+    """A query that runs when one of its `to_` methods is called, each time anew."""
+
+    def __init__(self, runner: SearchRunner, query: Query) -> None:
+        super().__init__(query)
+        self._runner = runner
+
+    def to_arrow(self, *, timeout: timedelta | None = None) -> pa.Table:
+        """The rows as one Arrow table.
+
+        Args:
+            timeout: The longest to wait, for embedding the query and for the scan together.
+
+        Raises:
+            QueryError: The query does not fit the table.
+            ColumnNotFoundError: It names a column that the table doesn't have.
+            EmbeddingError: What was asked could not be embedded.
+            QueryTimeoutError: It took longer than *timeout*.
+        """
+        return self._runner.table(self._query, seconds(timeout))
+
+    def to_batches(self, /, batch_size: int | None = None, *, timeout: timedelta | None = None) -> pa.RecordBatchReader:
+        """The rows as they are read, at most *batch_size* at a time; errors are those of `to_arrow`."""
+        if batch_size is not None:
+            _at_least_one("batch_size", batch_size)
+        return self._runner.batches(self._query, batch_size, seconds(timeout))
+
     def explain_plan(self, verbose: bool | None = False) -> str:
         """The plan that would run; nothing is embedded or read."""
         return self._runner.explain(self._query, bool(verbose))
@@ -306,7 +310,21 @@ def _sql(expression: Expression) -> str:
     return expression.to_sql()
 
 
-def _seconds(timeout: timedelta | None) -> float | None:
+def projection(columns: Iterable[str] | Mapping[str, Expression] | None) -> Projection | None:
+    """What `select` was given, as queries hold it.
+
+    Raises:
+        QueryError: *columns* are neither names nor expressions by name.
+    """
+    if isinstance(columns, Mapping):
+        return {name: _sql(expression) for name, expression in columns.items()} or None
+    if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
+        raise QueryError(f"columns must be a list or a dictionary, got {columns!r}")
+    return list(columns or ()) or None
+
+
+def seconds(timeout: timedelta | None) -> float | None:
+    """*timeout* in seconds."""
     return None if timeout is None else timeout.total_seconds()
 
 

@@ -41,9 +41,8 @@ def check_sql(text: str) -> str:
         QueryError: It goes on after one.
     """
     if ";" in text:
-        bare = _QUOTED_OR_COMMENT.sub(lambda match: "x" * len(match[0]) if match["quoted"] else " " * len(match[0]), text)
-        end = bare.index(";") if ";" in bare else len(bare)
-        if bare[end:].strip("; \t\r\n"):
+        bare = _QUOTED_OR_COMMENT.sub(lambda match: "''" if match["quoted"] else " ", text)
+        if bare.partition(";")[2].strip("; \t\r\n"):
             raise QueryError(f"a filter or value is one SQL expression; {shorten(text)} goes on after ';'")
     return text
 

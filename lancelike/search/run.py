@@ -17,9 +17,11 @@ from lancelike.query.plan import QUERY_INDEX, Scan, VectorColumn, is_batch, plan
 from lancelike.query.query import Query
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.deadline import Deadline
+from lancelike.search.from_memory import MemorySearch, memory_search
 from lancelike.search.target import facts_of, target_column, with_metric
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.memory import VectorCache
 
 Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
 
@@ -34,6 +36,8 @@ class SearchPlan:
     hides_row_id: bool = False
     """The scan needed row ids, and nobody asked for them."""
     skipped_per_query: int = 0
+    memory: MemorySearch | None = None
+    """Finds the scan's rows with vectors that are in memory."""
 
     def finish(self, rows: pa.Table) -> pa.Table:
         """The rows as they were asked for."""
@@ -55,6 +59,7 @@ class Searcher:
             the version that *dataset* shows, since a builder may run long after it was made.
         vectors: Remembers what queries were embedded to.
         drift: Checks each function before its first use.
+        cache: Holds the tables' vectors, for searches that compare with all of them.
     """
 
     def __init__(
@@ -63,11 +68,13 @@ class Searcher:
         bindings: Bindings | Callable[[], Bindings] = (),
         vectors: QueryVectors | None = None,
         drift: DriftGuard | None = None,
+        cache: VectorCache | None = None,
     ) -> None:
         self._dataset = dataset
         self._given_bindings = bindings
         self._vectors = QueryVectors() if vectors is None else vectors
         self._drift = drift
+        self._cache = cache
 
     def table(self, query: Query, timeout_s: float | None = None) -> pa.Table:
         """Every row that answers *query*; several queries make a first column `query_index`.
@@ -93,12 +100,14 @@ class Searcher:
         return _stream(reader, plan, deadline)
 
     def explain(self, query: Query, verbose: bool = False) -> str:
-        """Lance's plan for *query*; content is not embedded for it."""
-        return self._dataset.explain(self._plan(self._with_ones(query)).scan, verbose)
+        """The plan for *query*, Lance's where Lance runs it; content is not embedded for it."""
+        plan = self._plan(self._with_ones(query))
+        return plan.memory.explain(verbose) if plan.memory else self._dataset.explain(plan.scan, verbose)
 
     def analyze(self, query: Query) -> str:
-        """Lance's plan for *query* with the figures of a run."""
-        return self._dataset.analyze(self._plan(self._embedded(query, Deadline(None))).scan)
+        """The plan for *query* with the figures of a run."""
+        plan = self._plan(self._embedded(query, Deadline(None)))
+        return plan.memory.analyze() if plan.memory else self._dataset.analyze(plan.scan)
 
     def output_schema(self, query: Query) -> pa.Schema:
         """The schema of the rows that `table` returns; content is not embedded for it."""
@@ -112,7 +121,13 @@ class Searcher:
         column = self._column(query)
         query = with_metric(query, self._dataset, column)
         scan = plan_scan(query, column, query.distance_type)
-        return SearchPlan(scan, skipped_per_query=query.offset if is_batch(query, column) else 0)
+        return SearchPlan(
+            scan,
+            skipped_per_query=query.offset if is_batch(query, column) else 0,
+            memory=memory_search(query, scan, self._dataset, column, self._cache)
+            if query.bypass_vector_index
+            else None,
+        )
 
     @property
     def _bindings(self) -> Bindings:
@@ -120,7 +135,7 @@ class Searcher:
         return given() if callable(given) else given
 
     def _read(self, plan: SearchPlan) -> pa.Table:
-        return plan.finish(self._dataset.read(plan.scan))
+        return plan.finish(plan.memory.read() if plan.memory else self._dataset.read(plan.scan))
 
     def _column(self, query: Query) -> VectorColumn:
         return target_column(query, facts_of(self._dataset), self._bindings)

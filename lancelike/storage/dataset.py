@@ -63,7 +63,9 @@ class Dataset:
         pinned: Whether the handle stays at its version.
     """
 
-    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable[Dataset], pinned: bool) -> None:
+    def __init__(
+        self, location: Location, name: str, shown: LanceDataset, table: OpenTable[Dataset], pinned: bool
+    ) -> None:
         self.location, self.name, self.pinned = location, name, pinned
         self._table = table
         self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
@@ -83,7 +85,7 @@ class Dataset:
 
     @classmethod
     def _shared(cls, location: Location, name: str) -> Dataset:
-        table = open_table(location.key, name)
+        table: OpenTable[Dataset] = open_table(location.key, name)
         with table.lock:
             if shared := table.shared:
                 try:
@@ -206,6 +208,10 @@ class Dataset:
         with self.errors():
             shown = self._readable().checkout_version(version)
         return Dataset(self.location, self.name, shown, self._table, pinned=True)
+
+    def frozen(self) -> Dataset:
+        """A handle pinned to the version shown, for several reads that must agree."""
+        return Dataset(self.location, self.name, self._readable(), self._table, pinned=True)
 
     def unpinned(self) -> Dataset:
         """The shared handle on the latest version."""

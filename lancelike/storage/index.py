@@ -380,6 +380,8 @@ def _field(schema: pa.Schema, path: str) -> pa.Field:
     first, *rest = path.replace("`", "").split(".")
     field = schema.field(first)
     for name in rest:
+        if not pa.types.is_struct(field.type):
+            raise KeyError(path)
         field = field.type.field(name)
     return field
 

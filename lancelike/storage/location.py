@@ -20,7 +20,7 @@ from lance.file import LanceFileSession
 from lance.fragment import write_fragments
 
 from lancelike.errors import CorruptTableError, TableExistsError, TableNameError, TableNotFoundError
-from lancelike.storage.failures import Subject, lance_errors
+from lancelike.storage.failures import Subject, lance_errors, readable
 from lancelike.storage.handles import close_table
 from lancelike.types import StorageOptions
 
@@ -70,7 +70,12 @@ class Location:
         self._children: dict[str, Location] = {}
 
     def __repr__(self) -> str:
-        return f"Location({self.uri!r})"
+        return f"Location({self.shown_uri!r})"
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI without credentials, fit to be shown."""
+        return readable(self.uri)
 
     def child(self, path: str) -> Location:
         """The location *path* below this one, the same each time; of a database in memory, another in memory."""
@@ -78,6 +83,13 @@ class Location:
             uri = self.uri if self.is_memory else f"{self.uri}/{path}"
             self._children[path] = Location(uri, self.storage_options, self._session)
         return self._children[path]
+
+    def with_options(self, storage_options: StorageOptions | None) -> Location:
+        """The same database, reached with *storage_options* beside and before its own; only an object store has any."""
+        options = {**(self.storage_options or {}), **(storage_options or {})}
+        if self.path or self.is_memory or options == (self.storage_options or {}):
+            return self
+        return Location(self.uri, options, self._session)
 
     def list_tables(self) -> list[str]:
         """Names of the tables, sorted."""
@@ -203,7 +215,7 @@ class Location:
             raise TableNotFoundError(name, self.list_tables())
 
     def _errors(self, name: str = "") -> AbstractContextManager[None]:
-        return lance_errors(Subject(table=name, uri=self.table_uri(name) if name else self.uri))
+        return lance_errors(Subject(table=name, uri=readable(self.table_uri(name) if name else self.uri)))
 
     def _delete_objects(self, name: str) -> None:
         """Versions go first: what is left of an interrupted drop is then no table."""

@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from lancelike.query.plan import Scan, VectorColumn
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.location import Location
 
 Positions: TypeAlias = NDArray[np.intp]
 
@@ -25,11 +27,10 @@ MOST_BYTES = 2 << 30
 """Bound when none is given: 1.4 million vectors of 384 dimensions."""
 VERSIONS_HELD = 2
 """Versions of a table whose vectors are held at once: most often the latest, and one that is checked out."""
-SMALLEST_SQUARED_NORM, LARGEST_SQUARED_NORM = 1e-30, 1e30
+SMALLEST_SQUARED_NORM, LARGEST_SQUARED_NORM = 1e-20, 1e30
 """Beyond these, products of float32 vanish or overflow, and what Lance then answers is its own affair."""
 _BYTES_BESIDE = 2 * (4 + 8 + 8)
 """Of a row, beside its vector: squared norm, row id and address, in the fragment and again in the version."""
-_ADDRESSES = {"columns": (), "with_row_address": True}
 
 
 def default_bytes() -> int:
@@ -66,6 +67,11 @@ class HeldVectors:
     schemas: dict[Any, pa.Schema] = field(default_factory=dict)
 
     @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What takes memory."""
+        return (*self.blocks, self.squared_norms, self.row_ids, self.addresses, self.dead)
+
+    @property
     def num_rows(self) -> int:
         """Rows held, the dead among them."""
         return int(self.starts[-1])
@@ -76,7 +82,8 @@ class HeldVectors:
         positions = np.searchsorted(self.addresses, wanted)
         found = positions < self.num_rows
         positions, wanted = positions[found], wanted[found]
-        return positions[self.addresses[positions] == wanted]
+        held: Positions = positions[self.addresses[positions] == wanted]
+        return held
 
     def vectors(self, positions: Positions) -> NDArray[np.float32]:
         """The vectors at *positions*, which ascend; shape (len(positions), ndims)."""
@@ -121,13 +128,16 @@ class _Fragment:
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        return self.vectors, self.squared_norms, self.row_ids, self.addresses
+        return self.vectors, self.squared_norms, self.row_ids, self.addresses, self.missing, self.deleted
 
     @property
     def dead(self) -> Positions:
-        return np.union1d(self.missing, self.deleted)
+        dead: Positions = np.union1d(self.missing, self.deleted)
+        return dead
 
 
+_Name: TypeAlias = tuple[str, str, str]
+"""Database, table and column."""
 _FragmentKey: TypeAlias = tuple[int, int, tuple[str, ...]]
 """Id of the fragment, of the field, and the files that hold the field's values: these say what the vectors are."""
 _Version: TypeAlias = tuple[int, int]
@@ -135,7 +145,11 @@ _Version: TypeAlias = tuple[int, int]
 
 
 class _UnsuitedError(Exception):
-    """The column has values that only Lance's scan is to judge."""
+    """A fragment has values that only Lance's scan is to judge."""
+
+    def __init__(self, fragment_id: int) -> None:
+        super().__init__(fragment_id)
+        self.fragment_id = fragment_id
 
 
 class _Column:
@@ -144,6 +158,7 @@ class _Column:
     def __init__(self) -> None:
         self.loading = threading.Lock()
         self.fragments: dict[_FragmentKey, _Fragment] = {}
+        self.unsuited: set[_FragmentKey] = set()
         self.versions: OrderedDict[_Version, tuple[HeldVectors | None, frozenset[_FragmentKey]]] = OrderedDict()
         self.nbytes = 0
 
@@ -163,8 +178,7 @@ class _Column:
         for fragment in self.fragments.values():
             yield from fragment.arrays
         for held, _ in self.versions.values():
-            if held is not None:
-                yield from (held.squared_norms, held.row_ids, held.addresses, *held.blocks)
+            yield from held.arrays if held else ()
 
 
 class VectorCache:
@@ -181,7 +195,7 @@ class VectorCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
-        self._columns: OrderedDict[tuple[str, str], _Column] = OrderedDict()
+        self._columns: OrderedDict[_Name, _Column] = OrderedDict()
         _caches.add(self)
 
     @property
@@ -196,7 +210,7 @@ class VectorCache:
             return False
         shown = dataset.lance
         with self._lock:
-            known = self._columns.get((shown.uri, column.name))
+            known = self._columns.get(_name(dataset, column))
             if known and (version := known.versions.get(_version(shown))):
                 return version[0] is not None
         return _num_bytes((each.metadata for each in shown.get_fragments()), column) <= self.limit_bytes
@@ -210,7 +224,7 @@ class VectorCache:
         if not self.takes(dataset, column):
             return None
         shown = dataset.lance
-        name, version = (shown.uri, column.name), _version(shown)
+        name, version = _name(dataset, column), _version(shown)
         with self._lock:
             known = self._columns.setdefault(name, _Column())
             self._columns.move_to_end(name)
@@ -224,27 +238,30 @@ class VectorCache:
                 held, fragments = self._load(shown, column, name, known)
             return self._publish(name, known, version, held, fragments)
 
-    def forget(self, uri: str) -> None:
+    def forget(self, location: Location, table: str) -> None:
         """Let go of a table's vectors."""
         with self._lock:
-            for name in [name for name in self._columns if name[0] == uri]:
+            for name in [name for name in self._columns if name[:2] == (location.key, table)]:
                 del self._columns[name]
 
     def _load(
-        self, shown: LanceDataset, column: VectorColumn, name: tuple[str, str], known: _Column
+        self, shown: LanceDataset, column: VectorColumn, name: _Name, known: _Column
     ) -> tuple[HeldVectors | None, dict[_FragmentKey, _Fragment]]:
         there = _keyed(shown, column)
+        if not known.unsuited.isdisjoint(there):
+            return None, {}
         found = _still_true(shown, there, known.fragments)
         missing = [fragment for key, fragment in there.items() if key not in found]
         self._make_room(name, known, set(found), _num_bytes((each.metadata for each in missing), column))
         try:
             read = {each.fragment_id: rows for each, rows in _read(shown, missing, column)}
-        except _UnsuitedError:
+        except _UnsuitedError as unsuited:
+            known.unsuited.update(key for key in there if key[0] == unsuited.fragment_id)
             return None, {}
         fragments = {key: found[key] if key in found else read[key[0]] for key in there}
         return _joined(list(fragments.values()), column.ndims), fragments
 
-    def _make_room(self, name: tuple[str, str], known: _Column, used: set[_FragmentKey], needed: int) -> None:
+    def _make_room(self, name: _Name, known: _Column, used: set[_FragmentKey], needed: int) -> None:
         with self._lock:
             if self._held_bytes() + needed > self.limit_bytes and known.nbytes:
                 known.versions.clear()
@@ -253,7 +270,7 @@ class VectorCache:
 
     def _publish(
         self,
-        name: tuple[str, str],
+        name: _Name,
         known: _Column,
         version: _Version,
         held: HeldVectors | None,
@@ -272,7 +289,7 @@ class VectorCache:
                 known.know(version, None, {})
             return held
 
-    def _evict(self, limit_bytes: int, sparing: tuple[str, str]) -> None:
+    def _evict(self, limit_bytes: int, sparing: _Name) -> None:
         for name in [name for name in self._columns if name != sparing]:
             if self._held_bytes() <= limit_bytes:
                 return
@@ -305,7 +322,7 @@ def addresses_where(dataset: Dataset, condition: str) -> NDArray[np.uint64]:
 
 def scan_where(condition: str) -> Scan:
     """The scan that `addresses_where` makes."""
-    return Scan(filter=condition, prefilter=True, **_ADDRESSES)  # type: ignore[arg-type]  # a mapping of two kinds
+    return Scan(columns=[], filter=condition, prefilter=True, with_row_address=True)
 
 
 def _addresses(rows: pa.Table | pa.RecordBatch) -> NDArray[np.uint64]:
@@ -315,11 +332,17 @@ def _addresses(rows: pa.Table | pa.RecordBatch) -> NDArray[np.uint64]:
 
 def _is_suited(column: VectorColumn) -> bool:
     kind = column.value_type
-    return not column.multivector and "." not in column.name and (pa.types.is_float32(kind) or pa.types.is_float16(kind))
+    return (
+        not column.multivector and "." not in column.name and (pa.types.is_float32(kind) or pa.types.is_float16(kind))
+    )
+
+
+def _name(dataset: Dataset, column: VectorColumn) -> _Name:
+    return dataset.location.key, dataset.name, column.name
 
 
 def _version(shown: LanceDataset) -> _Version:
-    return int(shown.version), int(shown._ds.current_version()["timestamp"])
+    return shown.version, int(shown._ds.current_version()["timestamp"])
 
 
 def _num_bytes(fragments: Iterable[Any], column: VectorColumn) -> int:
@@ -351,9 +374,9 @@ def _still_true(
     changed = [key for key, one in same.items() if one.deletion != there[key].deletion_file()]
     if not changed:
         return same
-    rows = shown.scanner(fragments=[there[key] for key in changed], **_ADDRESSES).to_table()
+    rows = shown.scanner(columns=[], fragments=[there[key] for key in changed], with_row_address=True).to_table()
     addresses = np.sort(_addresses(rows))
-    cuts = np.searchsorted(addresses, [key[0] << 32 for key in changed])
+    cuts = np.searchsorted(addresses, np.array([key[0] << 32 for key in changed], np.uint64))
     for key, live in zip(changed, np.split(addresses, cuts[1:]), strict=True):
         if (fragment := _with_live(same.pop(key), live, there[key].deletion_file())) is not None:
             same[key] = fragment
@@ -374,7 +397,7 @@ def _read(
     """Each of *fragments* with its rows; all are read in one scan.
 
     Raises:
-        _UnsuitedError: A vector is not for BLAS.
+        _UnsuitedError: A vector is infinite, has a null in it, or is too long or short for float32 to square.
     """
     if not fragments:
         return
@@ -390,7 +413,7 @@ def _read(
     for batch in scanner.to_batches():
         ids = _addresses(batch) >> np.uint64(32)
         cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in pairwise(cuts):
             if stop > start:
                 readers[int(ids[start])].take(batch.slice(start, stop - start), column.name)
     for fragment in fragments:
@@ -402,6 +425,7 @@ class _Reader:
 
     def __init__(self, fragment: LanceFragment, ndims: int) -> None:
         num_rows = fragment.metadata.num_rows
+        self._fragment_id = fragment.fragment_id
         self._vectors = np.empty((num_rows, ndims), np.float32)
         self._squared_norms = np.empty(num_rows, np.float32)
         self._addresses = np.empty(num_rows, np.uint64)
@@ -413,14 +437,17 @@ class _Reader:
         start, stop = self._filled, self._filled + batch.num_rows
         self._filled, column = stop, batch[name]
         vectors, norms = self._vectors[start:stop], self._squared_norms[start:stop]
-        vectors[:] = _values(column).reshape(vectors.shape)
+        if (values := _values(column)) is None or stop > len(self._vectors):
+            raise _UnsuitedError(self._fragment_id)
+        vectors[:] = values.reshape(vectors.shape)
         is_null = column.is_null().to_numpy(zero_copy_only=False)
         vectors[is_null] = 0
         norms[:] = _squared_norms(vectors)
         if np.isnan(norms).any():
             is_null = is_null | np.isnan(vectors).any(axis=1)
             vectors[is_null] = norms[is_null] = 0
-        _check_range(vectors, norms)
+        if not _can_be_squared(vectors, norms):
+            raise _UnsuitedError(self._fragment_id)
         self._missing.append(np.flatnonzero(is_null) + start)
         self._addresses[start:stop] = _addresses(batch)
         if "_rowid" in batch.schema.names:
@@ -429,6 +456,8 @@ class _Reader:
             self._row_ids[start:stop] = batch["_rowid"].to_numpy()
 
     def finish(self, fragment: LanceFragment) -> _Fragment:
+        if self._filled < len(self._vectors):
+            raise _UnsuitedError(self._fragment_id)
         return _Fragment(
             vectors=self._vectors,
             squared_norms=self._squared_norms,
@@ -441,26 +470,28 @@ class _Reader:
         )
 
 
-def _values(column: pa.FixedSizeListArray) -> NDArray[Any]:
+def _values(column: pa.FixedSizeListArray) -> NDArray[Any] | None:
+    """The numbers of all vectors in a row, anything where a vector is null; None if one has a null in it."""
     ndims = column.type.list_size
     values = column.values.slice(column.offset * ndims, len(column) * ndims)
     if values.null_count > column.null_count * ndims:
-        raise _UnsuitedError("null within a vector")
+        return None
     array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
     return array
 
 
 def _squared_norms(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        norms: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
+    norms: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
     return norms
 
 
-def _check_range(vectors: NDArray[np.float32], squared_norms: NDArray[np.float32]) -> None:
-    if len(squared_norms) and squared_norms.max() > LARGEST_SQUARED_NORM:
-        raise _UnsuitedError("a vector too long to square")
-    if vectors[squared_norms < SMALLEST_SQUARED_NORM].any():
-        raise _UnsuitedError("a vector too short to square")
+def _can_be_squared(vectors: NDArray[np.float32], squared_norms: NDArray[np.float32]) -> bool:
+    """Whether no product of two values vanishes or overflows that matters; zero itself is fine."""
+    if len(squared_norms) == 0:
+        return True
+    return (
+        bool(squared_norms.max() <= LARGEST_SQUARED_NORM) and not vectors[squared_norms < SMALLEST_SQUARED_NORM].any()
+    )
 
 
 def _joined(fragments: Sequence[_Fragment], ndims: int) -> HeldVectors:
@@ -469,7 +500,12 @@ def _joined(fragments: Sequence[_Fragment], ndims: int) -> HeldVectors:
     if not fragments:
         empty = np.empty(0, np.uint64)
         return HeldVectors(
-            (np.empty((0, ndims), np.float32),), np.zeros(2, np.intp), empty.astype(np.float32), empty, empty, starts[:0]
+            (np.empty((0, ndims), np.float32),),
+            np.zeros(2, np.intp),
+            empty.astype(np.float32),
+            empty,
+            empty,
+            starts[:0],
         )
     addresses = _concatenated([each.addresses for each in fragments])
     stable = fragments[0].row_ids is not fragments[0].addresses

@@ -12,7 +12,6 @@ from lance.dataset import Index
 from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
 
-
 _FEWEST_ROWS = 256
 """PQ of 8 bits can't be trained on fewer; an index on so few rows is left to Lance, which may keep it empty."""
 

@@ -35,7 +35,7 @@ def filled(
     data: Any, embed: EmbedInputs, schema: pa.Schema = SCHEMA, *, drop_failed: bool = False
 ) -> list[dict[str, Any]]:
     """Rows of *data* with *embed* in the place of a function."""
-    bindings = [binding_of(Untouchable())]
+    bindings = [binding_of(Counted())]
     batches = fit_vectors(align(read_batches(data, schema).batches, schema, bindings), schema, bindings)
     done = embed_batches(batches, schema, bindings, embed, drop_failed=drop_failed)
     return [row for batch in done for row in batch.data.to_pylist()]

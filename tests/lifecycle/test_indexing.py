@@ -241,9 +241,7 @@ def coverage_of(table: lancelike.Table, name: str) -> int:
     return next(index.unindexed for index in indices.coverage(table._shown) if index.name == name)
 
 
-def test_an_index_whose_files_are_gone_does_not_fail_a_write(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_index_whose_files_are_gone_does_not_fail_a_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make(tmp_path)
     for file in (tmp_path / "docs.lance" / "_indices").rglob("*.idx"):
         file.unlink()

@@ -31,7 +31,8 @@ class Logged(TextEmbeddingFunction):
     def generate_embeddings(self, texts: Sequence[str], /) -> Any:
         with open(self.log, "a") as log:  # one write each, so lines of several processes don't mix
             log.write("".join(f"{os.getpid()} {text}\n" for text in texts))
-        time.sleep(self.seconds)
+        if texts[0].startswith("text-"):  # no canaries
+            time.sleep(self.seconds)
         return np.ones((len(texts), 4), np.float32) * [[len(text)] for text in texts]
 
 

@@ -19,6 +19,7 @@ from lancelike.errors import (
     BadDataError,
     ColumnNotFoundError,
     CorruptTableError,
+    ForkedProcessError,
     QueryError,
     ReadOnlyTableError,
     SchemaError,
@@ -423,15 +424,19 @@ def test_a_limit_on_file_size_is_a_full_disk(tmp_path: Path) -> None:
     assert done.stdout.split() == ["1", "100"]
 
 
-def test_a_forked_child_reads(dataset: Dataset) -> None:
+def test_a_forked_child_is_refused_at_once(dataset: Dataset) -> None:
+    """Of 40 children that read while their parent did, 4 crashed and 1 hung; of 40 that wrote, 12 and 1."""
     with contextlib.suppress(DeprecationWarning):
         read, write = os.pipe()
         child = _fork_quietly()
         if child == 0:
-            os.write(write, str(dataset.count_rows("id < 10")).encode())
+            try:
+                dataset.count_rows("id < 10")
+            except ForkedProcessError as error:
+                os.write(write, str(error).encode())
             os._exit(0)
         os.waitpid(child, 0)
-        assert os.read(read, 10) == b"10"
+        assert b"was forked" in os.read(read, 1000)
 
 
 def _fork_quietly() -> int:

@@ -55,7 +55,9 @@ class Model2VecEmbeddings(TextEmbeddingFunction):
         if not texts:
             return np.empty((0, self.ndims()), dtype=np.float32)
         valid = [valid_text(text) for text in texts]
-        vectors = self._model.encode(valid, max_length=None, normalize=self.normalize, use_multiprocessing=False)
+        vectors = self._model.encode(
+            valid, batch_size=len(valid), max_length=None, normalize=self.normalize, use_multiprocessing=False
+        )
         return np.asarray(vectors, dtype=np.float32)
 
     @property

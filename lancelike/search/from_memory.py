@@ -1,0 +1,221 @@
+"""Searches that compare with vectors in memory, and read from Lance only the rows that are near."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch
+from lancelike.query.query import Projection, Query
+from lancelike.search.exact import Nearest, can_rank, nearest
+from lancelike.storage.dataset import Dataset
+from lancelike.storage.memory import HeldVectors, Positions, VectorCache, addresses_where, scan_where
+from lancelike.types import DistanceType
+
+MOST_ROWS = 10_000
+"""Rows in an answer; Lance, which reads more of them by scanning than by id, answers the rest."""
+ROW_ID, ROW_ADDRESS = "_rowid", "_rowaddr"
+_OURS = (DISTANCE, QUERY_INDEX, ROW_ID, ROW_ADDRESS)
+_MADE_BY_SEARCH = re.compile(rf"\b({DISTANCE}|{QUERY_INDEX}|_row\w+)\b", re.IGNORECASE)
+"""Columns that an expression can't be given where rows are read by id."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemorySearch:
+    """One search for the nearest of all rows, or of those that a filter leaves.
+
+    Attributes:
+        cache: Holds the vectors.
+        dataset: A handle that stays at its version.
+        column: Searched.
+        metric: Ranked by.
+        query: What is asked, its vector of the length that the column has.
+        scan: Lance's way to the same rows: taken when the vectors can't be held after all.
+    """
+
+    cache: VectorCache
+    dataset: Dataset
+    column: VectorColumn
+    metric: DistanceType
+    query: Query
+    scan: Scan
+
+    def read(self) -> pa.Table:
+        """The rows that the scan has, in its order and with its schema."""
+        held = self.cache.hold(self.dataset, self.column)
+        if held is None:
+            return self.dataset.read(self.scan)
+        return self._rows(held, self._rank(held, self._filtered(held)))
+
+    def explain(self, verbose: bool = False) -> str:
+        """How `read` finds the rows; nothing is read for it."""
+        lines = [self._summary]
+        if self.query.filter is not None:
+            kind = "Postfilter" if self.query.postfilter else "Prefilter"
+            plan = self.dataset.explain(scan_where(self.query.filter), verbose)
+            lines += [f"  {kind}: rows where {self.query.filter}", *(f"    {line}" for line in plan.splitlines())]
+        return "\n".join([*lines, f"  TakeByRowId: {', '.join(self._read_columns) or 'nothing'}"])
+
+    def analyze(self) -> str:
+        """How long each step of `read` took."""
+        steps, started = [], time.perf_counter()
+
+        def note(step: str, rows: int) -> None:
+            nonlocal started
+            now = time.perf_counter()
+            steps.append(f"  {step}: output_rows={rows}, elapsed={(now - started) * 1e3:.3f}ms")
+            started = now
+
+        held = self.cache.hold(self.dataset, self.column)
+        if held is None:
+            return self.dataset.analyze(self.scan)
+        note("VectorsInMemory", held.num_rows)
+        allowed = self._filtered(held)
+        if allowed is not None:
+            note("Filter", len(allowed))
+        found = self._rank(held, allowed)
+        note("Rank", sum(len(one.positions) for one in found))
+        note("TakeByRowId", self._rows(held, found).num_rows)
+        return "\n".join([self._summary, *steps])
+
+    @property
+    def _summary(self) -> str:
+        return (
+            f"MemorySearch: column={self.column.name}, metric={self.metric}, k={self._k}, "
+            f"queries={len(self._queries)}, exact"
+        )
+
+    @property
+    def _k(self) -> int:
+        return int((self.scan.nearest or {})["k"])
+
+    @cached_property
+    def _queries(self) -> NDArray[np.float32]:
+        return float_queries(self.query, self.column)
+
+    def _filtered(self, held: HeldVectors) -> Positions | None:
+        """Positions of the rows that the filter leaves; None without a filter."""
+        if self.query.filter is None:
+            return None
+        return held.positions(addresses_where(self.dataset, self.query.filter))
+
+    def _rank(self, held: HeldVectors, allowed: Positions | None) -> list[Nearest]:
+        query, after = self.query, self.query.postfilter
+        found = nearest(
+            held,
+            self._queries,
+            self.metric,
+            self._k,
+            among=None if after else allowed,
+            lower=query.lower_bound,
+            upper=query.upper_bound,
+        )
+        if after and allowed is not None:
+            found = [_at(one, np.isin(one.positions, allowed)) for one in found]
+        if self.scan.offset:  # of several queries, each skips its own
+            found = [_at(one, slice(self.scan.offset, None)) for one in found]
+        return found
+
+    def _rows(self, held: HeldVectors, found: Sequence[Nearest]) -> pa.Table:
+        positions = np.concatenate([one.positions for one in found])
+        row_ids = held.row_ids[positions]
+        made = {
+            DISTANCE: np.concatenate([one.distances for one in found]),
+            QUERY_INDEX: np.repeat(np.arange(len(found), dtype=np.int32), [len(one.positions) for one in found]),
+            ROW_ID: row_ids,
+            ROW_ADDRESS: held.addresses[positions],
+        }
+        schema = self._schema(held)
+        read = self._take(row_ids) if self._read_columns and len(row_ids) else None
+        columns = [pa.array(made[field.name]) if field.name in made else _column(read, field) for field in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def _take(self, row_ids: NDArray[np.uint64]) -> pa.Table:
+        """What the rows have in the columns asked for; a row that answers several queries is read once."""
+        if len(self._queries) == 1:
+            return self.dataset.take_row_ids(row_ids.tolist(), self._read_columns)
+        distinct, places = np.unique(row_ids, return_inverse=True)
+        return self.dataset.take_row_ids(distinct.tolist(), self._read_columns).take(pa.array(places))
+
+    @property
+    def _read_columns(self) -> list[str] | dict[str, str]:
+        columns = self.query.columns
+        if isinstance(columns, Mapping):
+            return {name: expression for name, expression in columns.items() if name not in _OURS}
+        return [name for name in columns or self.dataset.schema.names if name not in _OURS]
+
+    def _schema(self, held: HeldVectors) -> pa.Schema:
+        """That of the scan's rows, asked for once."""
+        query = self.query
+        columns = tuple(query.columns.items()) if isinstance(query.columns, Mapping) else tuple(query.columns or ())
+        asked = (columns, query.with_row_id, query.with_row_address, is_batch(query, self.column))
+        if asked not in held.schemas:
+            held.schemas[asked] = self.dataset.output_schema(replace(self.scan, filter=None))
+        return held.schemas[asked]
+
+
+def memory_search(
+    query: Query, scan: Scan, dataset: Dataset, column: VectorColumn, cache: VectorCache | None
+) -> MemorySearch | None:
+    """The search in memory that gives *scan*'s rows; None if that can't be done from memory.
+
+    Args:
+        query: What is asked.
+        scan: Its plan, which says that every vector is to be compared with.
+        dataset: Where.
+        column: Searched.
+        cache: Holds vectors, if they are to be held at all.
+    """
+    if cache is None or not _is_covered(query, dataset.schema) or not cache.takes(dataset, column):
+        return None
+    queries = float_queries(query, column)
+    k = int((scan.nearest or {})["k"])
+    if k * len(queries) > MOST_ROWS or not np.isfinite(queries).all() or not can_rank(queries):
+        return None
+    metric = query.distance_type or "l2"
+    if metric == "hamming":
+        return None
+    return MemorySearch(cache=cache, dataset=dataset.frozen(), column=column, metric=metric, query=query, scan=scan)
+
+
+def float_queries(query: Query, column: VectorColumn) -> NDArray[np.float32]:
+    """The vectors asked for, shape (m, ndims), as the column's type has them."""
+    vectors = np.atleast_2d(np.asarray(query.vector))
+    with np.errstate(over="ignore"):
+        if pa.types.is_float16(column.value_type):
+            vectors = vectors.astype(np.float16)
+        return np.ascontiguousarray(vectors, np.float32)
+
+
+def _is_covered(query: Query, schema: pa.Schema) -> bool:
+    """Whether rows read by id have all that is asked of them, and nothing is asked that Lance does meanwhile."""
+    if query.fragments is not None or query.order_by is not None:
+        return False
+    if query.filter is not None and re.search(rf"\b({DISTANCE}|{QUERY_INDEX})\b", query.filter):
+        return False
+    return _can_be_taken(query.columns, schema)
+
+
+def _can_be_taken(columns: Projection | None, schema: pa.Schema) -> bool:
+    if isinstance(columns, Mapping):
+        return all(
+            (name, expression) == (DISTANCE, DISTANCE) or (name not in _OURS and not _MADE_BY_SEARCH.search(expression))
+            for name, expression in columns.items()
+        )
+    names = set(schema.names)
+    return names.isdisjoint(_OURS) and all(name in names or name in _OURS for name in columns or ())
+
+
+def _at(found: Nearest, places: slice | NDArray[np.bool_]) -> Nearest:
+    return Nearest(found.positions[places], found.distances[places])
+
+
+def _column(read: pa.Table | None, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    return pa.array([], field.type) if read is None else read[field.name]
