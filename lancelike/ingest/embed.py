@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lancelike.embeddings.batching import Answer
 from lancelike.errors import BadDataError, BadEmbeddingError, EmbeddingError
+from lancelike.ingest.ahead import ahead
 from lancelike.ingest.align import null_error
 from lancelike.ingest.batch import Batch, concat
 from lancelike.ingest.kinds import is_multivector, vector_of
@@ -60,7 +61,7 @@ def embed_batches(
     if not bindings:
         yield from batches
         return
-    for window in _windows(_refuse_orphans(batches, schema, bindings), bindings):
+    for window in ahead(_windows(_refuse_orphans(batches, schema, bindings), bindings)):
         for binding in bindings:
             window = fill_lacking(window, schema, binding, embed, drop_failed)
         _refuse_nulls(window, schema, bindings)

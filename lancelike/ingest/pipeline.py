@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lancelike.errors import BadDataError, EmbeddingFunctionUnavailable, SchemaError
+from lancelike.ingest.ahead import ahead
 from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.embed import embed_batches
@@ -51,7 +52,7 @@ def ingest(
     batches = align(source.batches, schema, bindings)
     batches = fit_vectors(batches, schema, bindings, on_bad_vectors, fill_value)
     batches = embed_batches(batches, schema, bindings, embedder, drop_failed=embedder.on_error == "drop")
-    batches = report_progress(batches, progress, source.num_rows, embedder)
+    batches = report_progress(ahead(batches) if bindings else batches, progress, source.num_rows, embedder)
     return pa.RecordBatchReader.from_batches(schema, _with_schema(batches, schema, embedder))
 
 

@@ -17,7 +17,7 @@ from lance import LanceDataset
 from lance.fragment import LanceFragment
 from numpy.typing import NDArray
 
-from lancelike.query.plan import Scan, VectorColumn
+from lancelike.query.plan import Scan, VectorColumn, flat_batch_rows
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.location import Location
 
@@ -409,6 +409,7 @@ def _read(
         with_row_id=stable,
         with_row_address=True,
         scan_in_order=True,
+        batch_size=flat_batch_rows(column),
     )
     for batch in scanner.to_batches():
         ids = _addresses(batch) >> np.uint64(32)

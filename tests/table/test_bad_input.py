@@ -472,6 +472,20 @@ def latest_manifest(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"\x00" * 4096])
+def test_a_manifest_corrupted_under_a_handle(plain: lancelike.Table, folder: Path, damage: bytes) -> None:
+    plain.delete("id = 1")
+    manifest = latest_manifest(folder)
+    whole = manifest.read_bytes()
+    manifest.write_bytes(damage)
+    for ask in (plain.checkout_latest, lambda: plain.add([row(1)]), lambda: plain.delete("id = 0")):
+        with pytest.raises(CorruptTableError, match=r"table 'plain' is (damaged or missing|empty).*backup"):
+            ask()
+    manifest.write_bytes(whole)
+    plain.checkout_latest()
+    assert plain.delete("id = 0").num_deleted_rows == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"\x00" * 4096])
 def test_a_corrupted_manifest(plain: lancelike.Table, folder: Path, damage: bytes) -> None:
     plain.delete("id = 1")
     latest_manifest(folder).write_bytes(damage)

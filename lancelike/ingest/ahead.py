@@ -1,0 +1,37 @@
+"""Making the next item while the last one is used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """*items*, the next one made in a thread of its own while the caller is at work on the last.
+
+    So one item more is in memory. The first two are made in the caller's thread: most calls have no more. A caller
+    that goes away leaves the one that is being made, which is waited for by nobody.
+    """
+    yield from islice(items, 2)
+    coming = _begun(items)
+    while (item := coming.result()) is not None:
+        coming = _begun(items)
+        yield item
+
+
+def _begun(items: Iterator[T]) -> Future[T | None]:
+    coming: Future[T | None] = Future()
+    threading.Thread(target=_make, args=(items, coming), name="lancelike-ahead", daemon=True).start()
+    return coming
+
+
+def _make(items: Iterator[T], coming: Future[T | None]) -> None:
+    try:
+        coming.set_result(next(items, None))
+    except BaseException as error:  # noqa: BLE001 - raised where the item is waited for
+        coming.set_exception(error)
