@@ -11,11 +11,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; its idle threads disturb the others
 
-from benchmarks import add, embed, search
-from benchmarks.report import Page
+from benchmarks import add, embed, functions, search
+from benchmarks.report import Page, with_section
 from benchmarks.scale import full, quick
 
-STUDIES = {"search": search, "add": add, "embed": embed}
+STUDIES = {"search": search, "add": add, "embed": embed, "functions": functions}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
@@ -23,17 +23,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less data, in under two minutes; prints the page")
     parser.add_argument("--only", choices=STUDIES, action="append", help="run this study alone; prints the page")
+    parser.add_argument("--write", action="store_true", help="put the studies of --only into the page, in their places")
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="lancelike-bench-") as folder:
         scale = (quick if options.quick else full)(Path(folder))
         sections = [study.run(scale) for name, study in STUDIES.items() if name in (options.only or STUDIES)]
     command = " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-    page = str(Page(command, load, sections))
-    if options.quick or options.only:
+    page = Page(command, load, sections)
+    if options.only and options.write:
+        PAGE.write_text(with_section(PAGE.read_text(), page))
+    elif options.quick or options.only:
         print(page)
     else:
-        PAGE.write_text(page)
+        PAGE.write_text(str(page))
 
 
 if __name__ == "__main__":

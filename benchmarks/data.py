@@ -10,13 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.cli.corpus import collect_docstrings
+from lancelike.cli.corpus import collect_docstrings, is_public, read_modules, summarize
 
 NDIMS = 384
 ROWS_PER_CLUSTER = 200
 SPREAD = 0.5
 """Standard deviation within a cluster; that of the clusters' centres is 1."""
 BATCH_ROWS = 10_000
+SHORTEST = 20
+"""Characters of a docstring that says something."""
 
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string()), ("vector", pa.list_(pa.float32(), NDIMS))])
 
@@ -92,6 +94,38 @@ def _batch(vectors: NDArray[np.float32], first_id: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [pa.array(ids, pa.int64()), pa.array([f"row {i}" for i in ids]), flat], schema=SCHEMA
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """Something of the standard library with its whole docstring, and the start of that."""
+
+    module: str
+    text: str
+    summary: str
+
+
+def documented(count: int, *, skip: bool = False) -> list[Documented]:
+    """Docstrings of the standard library as they are, short and long: modules', and as many of classes and functions.
+
+    Args:
+        count: How many in all; fewer where there are fewer modules.
+        skip: Take a quarter as many classes' and functions' that are not among those.
+    """
+    modules = [each for each in read_modules() if is_public(each.name)]
+    tops = [Documented(each.name, each.doc, summarize(each.doc)) for each in modules if len(each.doc) > SHORTEST]
+    inner = [(each.name, definition.doc) for each in modules for definition in each.definitions.values()]
+    known = {each.text for each in tops}
+    texts = {doc: module for module, doc in inner if len(doc) > SHORTEST and doc not in known}
+    others = [Documented(module, doc, summarize(doc)) for doc, module in texts.items()]
+    if skip:
+        taken = {each.text for each in _spread(others, count // 2)}
+        return _spread([each for each in others if each.text not in taken], count // 4)
+    return [*_spread([each for each in tops if "." not in each.module], count // 2), *_spread(others, count // 2)]
+
+
+def _spread(each: list[Documented], count: int) -> list[Documented]:
+    return [each[i] for i in np.unique(np.linspace(0, len(each) - 1, count).astype(int))]
 
 
 def real_texts(count: int) -> list[str]:

@@ -69,9 +69,12 @@ class LibraryEmbedder:
     library: Any
 
     @cached_property
+    def function(self) -> Any:
+        return self.library.embeddings.get_registry().get("sentence-transformers").create(name=find_model(MODEL))
+
+    @cached_property
     def _schema(self) -> Any:
-        library = self.library
-        function = library.embeddings.get_registry().get("sentence-transformers").create(name=find_model(MODEL))
+        library, function = self.library, self.function
 
         class Text(library.pydantic.LanceModel):  # type: ignore[misc,name-defined]  # the base is one of two
             text: str = function.SourceField()

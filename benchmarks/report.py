@@ -67,13 +67,18 @@ class Page:
         )
 
     def _goals(self) -> Table:
-        goals = [goal for section in self.sections for goal in section.goals]
-        rows = [[goal.what, goal.bound, goal.measured, "yes" if goal.met else "**no**"] for goal in goals]
-        return Table("Goals", [["", "goal", "measured", "met"], *rows])
+        return Table("Goals", [["", "goal", "measured", "met"], *map(goal_row, self.all_goals)])
+
+    @property
+    def all_goals(self) -> list[Goal]:
+        return [goal for section in self.sections for goal in section.goals]
 
     def _conditions(self) -> str:
+        return "\n".join(["## Machine, versions, command", "", *map(wrapped, self.conditions())])
+
+    def conditions(self) -> list[str]:
         packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        lines = [
+        return [
             f"- Command: `{self.command}`, {datetime.now(UTC):%Y-%m-%d}.",
             f"- Machine: {os.cpu_count()} cores, {cpu_model()}, {memory_gib():.0f} GiB, {platform.system()}. Load "
             f"average {self.load_before:.1f} before the run, which was other work on the same cores, and "
@@ -81,7 +86,27 @@ class Page:
             f"- lancelike {lancelike.__version__}, Python {platform.python_version()}, {packages}; "
             f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
         ]
-        return "\n".join(["## Machine, versions, command", "", *map(wrapped, lines)])
+
+
+def goal_row(goal: Goal) -> list[str]:
+    return [goal.what, goal.bound, goal.measured, "yes" if goal.met else "**no**"]
+
+
+def with_section(page: str, part: Page) -> str:
+    """The text of a *page* with the sections and goals of *part* in the places of theirs, or new; others stay."""
+    head, *sections = page.rstrip().split("\n\n## ")
+    goals = head.split("\n")
+    for row in map(goal_row, part.all_goals):
+        line = f"| {' | '.join(row)} |"
+        places = [i for i, each in enumerate(goals) if each.startswith(f"| {row[0]} |")]
+        goals[places[0] if places else len(goals) : (places[0] if places else len(goals)) + 1] = [line]
+    conditions = "\n".join(["This part was measured by itself:", "", *map(wrapped, part.conditions())])
+    for section in part.sections:
+        text = f"{section}\n\n{conditions}".removeprefix("## ")
+        places = [i for i, each in enumerate(sections) if each.startswith(f"{section.title}\n")]
+        at = places[0] if places else len(sections) - 1  # the last is on the machine
+        sections[at : at + len(places)] = [text]
+    return "\n\n## ".join(["\n".join(goals), *sections]) + "\n"
 
 
 INTRODUCTION = """

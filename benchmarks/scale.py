@@ -22,14 +22,15 @@ class Scale:
     stream_passes: int
     texts: int
     text_passes: int
+    documented: int
 
 
 def full(folder: Path) -> Scale:
-    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3)
+    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3, 400)
 
 
 def quick(folder: Path) -> Scale:
-    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2)
+    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2, 60)
 
 
 def fresh_folder(parent: Path) -> Path:

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from lancelike.embeddings import get_registry
+
 multiprocessing.set_start_method("spawn", force=True)  # lance's threads do not survive a fork
 
 
@@ -38,6 +40,16 @@ def _offline() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", connect_here)
         patch.setattr(socket, "getaddrinfo", resolve_here)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _functions_stay_registered() -> Iterator[None]:
+    """Let no test take away, or leave behind, what others register."""
+    functions = get_registry()._functions
+    before = dict(functions)
+    yield
+    functions.clear()
+    functions.update(before)
 
 
 def _refuse_elsewhere(host: str | bytes | None) -> None:

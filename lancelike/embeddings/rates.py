@@ -84,10 +84,10 @@ class Limiter:
         """Wait until a request of *tokens* may begin, and note that it does.
 
         Returns:
-            Seconds waited; None if *cancelled* was set before it could begin.
+            Seconds waited, 0 if it may at once; None if *cancelled* was set before it could begin.
         """
         cancelled = threading.Event() if cancelled is None else cancelled
-        asked = self._clock()
+        waited_s = 0.0
         while not cancelled.is_set():
             with self._log.opened() as log:
                 now = self._clock()
@@ -95,8 +95,9 @@ class Limiter:
                 begins = self._free_at(starts, tokens, now)
                 if begins <= now:
                     log.write(np.vstack([starts, [[now, tokens]]]))
-                    return now - asked
+                    return waited_s
             self._sleep(begins - now, cancelled)
+            waited_s += self._clock() - now
         return None
 
     def _free_at(self, starts: Starts, tokens: int, now: float) -> float:

@@ -27,6 +27,7 @@ from lancelike.schema.bindings import (
     stored_bindings,
 )
 
+LOCAL = "local:"
 ENTRY_POINT_GROUP = "lancelike.embeddings"
 PROVIDERS = "lancelike.embeddings.providers"
 BUILT_IN: Mapping[str, str] = {
@@ -94,7 +95,7 @@ class UnavailableFunction(EmbeddingFunction):
         Raises:
             EmbeddingFunctionUnavailable: They don't.
         """
-        for setting in ("dim", "ndims"):
+        for setting in ("dim", "ndims", "truncate_dim"):
             if isinstance(self.model.get(setting), int):
                 return int(self.model[setting])
         raise self._error()
@@ -182,10 +183,15 @@ class EmbeddingFunctionRegistry:
     def get(self, name: str) -> type[EmbeddingFunction]:
         """The class registered as *name*.
 
+        `"local:MODEL"`, as LlamaIndex writes it, is `sentence-transformers` with that model as its `name`; tables
+        record it so.
+
         Raises:
             FunctionNotFoundError: There is none.
             ImportError: Its module can't be imported.
         """
+        if name.startswith(LOCAL) and name not in self._functions:
+            return _with_model(self.get("sentence-transformers"), name.removeprefix(LOCAL))
         with self._lock:
             if name not in self._functions:
                 self._register(name, self._load(name))
@@ -302,6 +308,22 @@ class EmbeddingFunctionRegistry:
             stand_in = UnavailableFunction(name=name, model=dict(model), reason=reason, hint=hint)
             stand_in._again = partial(self._make_or_stand_in, name, model)
             return stand_in
+
+
+def _with_model(function: type[EmbeddingFunction], model: str) -> type[EmbeddingFunction]:
+    """A class whose instances are those of *function* with *model* as their name."""
+
+    def create(_cls: type[EmbeddingFunction], **settings: Any) -> EmbeddingFunction:
+        return function.create(**{"name": model, **settings})
+
+    def shared(
+        _cls: type[EmbeddingFunction], settings: dict[str, Any], variables: Variables = process_variables
+    ) -> EmbeddingFunction:
+        return function.shared({"name": model, **settings}, variables)
+
+    members = {"create": classmethod(create), "shared": classmethod(shared), "__module__": function.__module__}
+    named: type[EmbeddingFunction] = type(function.__name__, (function,), members)
+    return named
 
 
 def _entry_points() -> dict[str, Any]:

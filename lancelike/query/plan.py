@@ -117,7 +117,7 @@ def _plan_nearest(query: Query, nearest: dict[str, Any], column: VectorColumn) -
 def flat_batch_rows(column: VectorColumn) -> int:
     """Rows to read at a time when every vector of *column* is compared."""
     fewest, most = FLAT_BATCH_ROWS
-    return max(fewest, min(most, FLAT_BATCH_BYTES * 8 // (column.ndims * column.value_type.bit_width)))
+    return int(max(fewest, min(most, FLAT_BATCH_BYTES * 8 // (column.ndims * column.value_type.bit_width))))
 
 
 def _with_distance(columns: Projection | None) -> Projection | None:

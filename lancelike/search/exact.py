@@ -126,13 +126,16 @@ class _Ranker:
 
     def _error(self, length: float) -> float:
         """The most that a rough distance from a query of *length* is off, rounding of the exact one included."""
-        gamma, u, longest = self._gamma, UNIT_ROUNDOFF, self._longest
+        gamma, longest, u = self._gamma, self._longest, UNIT_ROUNDOFF
+        error: float
         if self._metric == "cosine":  # gamma of the dot product, half of it of the root of the squared norm
-            return SLACK * (2 * gamma + 16 * u) + self._underflow / SMALLEST_SQUARED_NORM
-        if self._metric == "dot":
-            return SLACK * (gamma * longest * length + 4 * u * (1 + longest * length) + self._underflow)
-        terms = 2 * longest * length + longest**2
-        return SLACK * (gamma * terms + 8 * u * (longest + length) ** 2 + 3 * self._underflow)
+            error = 2 * gamma + 16 * u + self._underflow / SMALLEST_SQUARED_NORM
+        elif self._metric == "dot":
+            error = gamma * longest * length + 4 * u * (1 + longest * length) + self._underflow
+        else:
+            terms = 2 * longest * length + longest**2
+            error = gamma * terms + 8 * u * (longest + length) ** 2 + 3 * self._underflow
+        return SLACK * error
 
     def _candidates(self, rough: NDArray[np.float32], error: float) -> Positions:
         """Rows that may be among the nearest, ascending: those no further than the k-th may be."""

@@ -342,11 +342,13 @@ def _name(dataset: Dataset, column: VectorColumn) -> _Name:
 
 
 def _version(shown: LanceDataset) -> _Version:
-    return shown.version, int(shown._ds.current_version()["timestamp"])
+    number, time = int(shown.version), int(shown._ds.current_version()["timestamp"])
+    return number, time
 
 
 def _num_bytes(fragments: Iterable[Any], column: VectorColumn) -> int:
-    return sum(each.num_rows for each in fragments) * (4 * column.ndims + _BYTES_BESIDE)
+    num_rows = sum(int(each.num_rows) for each in fragments)
+    return num_rows * (4 * column.ndims + _BYTES_BESIDE)
 
 
 def _keyed(shown: LanceDataset, column: VectorColumn) -> dict[_FragmentKey, LanceFragment]:

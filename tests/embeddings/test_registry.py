@@ -277,9 +277,23 @@ def test_settings_that_no_longer_fit_make_it_unavailable(registry: EmbeddingFunc
         embed_query(binding.function, "a")
 
 
-def test_secrets_that_another_program_stored_are_used_and_not_written_again(registry: EmbeddingFunctionRegistry) -> None:
+def test_secrets_that_another_program_stored_are_used_and_not_written_again(
+    registry: EmbeddingFunctionRegistry,
+) -> None:
     registry.register("counting")(counting_class())
     function: Any = registry.make("counting", {"api_key": "sk-1"})
     assert function.api_key == "sk-1"
     assert function.stored()["model"] == {}
     assert "sk-1" not in repr(function)
+
+
+def test_local_names_a_model_of_sentence_transformers() -> None:
+    registry = get_registry()
+    function = registry.get("local:someone/model").create(normalize=False)
+    assert function.stored() == {
+        "name": "sentence-transformers",
+        "model": {"name": "someone/model", "normalize": False},
+    }
+    assert registry.make("local:someone/model", {"normalize": False}) == function
+    assert registry.describe("local:someone/model") == registry.describe("sentence-transformers")
+    assert "local:someone/model" not in registry.names()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,14 @@ from lancelike.embeddings.batching import embed_queries, embed_query
 from lancelike.embeddings.providers.sentence_transformers import (
     PACKAGED_MODELS,
     SentenceTransformerEmbeddings,
+    _pools,
     check_weights,
     find_model,
     load_model,
 )
 from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.settings import mask
-from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable
+from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable, SchemaError
 
 TEXTS = [
     "Compress a file with gzip.",
@@ -189,3 +191,85 @@ def test_a_model_that_is_nowhere_is_an_error_at_once() -> None:
     assert caught.value.row == 0
     assert isinstance(caught.value, EmbeddingError)
     assert caught.value.__cause__ is not None
+
+
+def test_truncated_vectors_are_the_models_first_numbers(model: Any) -> None:
+    function = SentenceTransformerEmbeddings(truncate_dim=64)
+    expected = model.encode(TEXTS, truncate_dim=64, normalize_embeddings=True)
+    np.testing.assert_allclose(np.array(embed_sources(function, TEXTS)), expected, atol=1e-5)
+    assert function.ndims() == 64
+    np.testing.assert_allclose(np.linalg.norm(embed_query(function, "cats")), 1, atol=1e-5)
+
+
+def test_no_more_numbers_than_the_model_has() -> None:
+    with pytest.raises(SchemaError, match="truncate_dim is 500, and the vectors of 'all-MiniLM-L6-v2' have 384"):
+        SentenceTransformerEmbeddings(truncate_dim=500).ndims()
+
+
+def test_weights_of_half_the_size(function: SentenceTransformerEmbeddings) -> None:
+    halved = SentenceTransformerEmbeddings(dtype="bfloat16")
+    texts = [text for text in TEXTS if text]
+    vectors = np.array(embed_sources(halved, texts))
+    assert vectors.dtype == np.float32
+    cosines = np.einsum("ij,ij->i", vectors, np.array(embed_sources(function, texts)))
+    assert 0.99 < cosines.min() < 0.999999
+    assert next(halved._model.parameters()).element_size() == 2
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_backend_that_is_not_installed(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("optimum", "optimum.onnxruntime", "optimum.intel.openvino"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("lancelike.embeddings.providers.sentence_transformers.find_spec", lambda name: name == "x")
+    function = get_registry().get("sentence-transformers").create(backend=backend)
+    with pytest.raises(
+        EmbeddingFunctionUnavailable, match=rf"pip install 'lancelike\[sentence-transformers-{backend}\]'"
+    ):
+        embed_sources(function, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"device": []}, "name at least one"),
+        ({"file_name": "model.onnx"}, "another backend"),
+        ({"backend": "onnx", "dtype": "float16"}, "dtype is for backend='torch'"),
+        ({"backend": "onnx", "device": ["cpu", "cpu"]}, "a list of devices is for backend='torch'"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SchemaError, match=problem):
+        get_registry().get("sentence-transformers").create(**settings)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "metric"), [("cosine", "cosine"), ("dot", "dot"), ("euclidean", "l2"), ("manhattan", None)]
+)
+def test_the_metric_is_the_models_own(
+    function: SentenceTransformerEmbeddings, similarity: str, metric: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function._model, "similarity_fn_name", similarity)
+    assert function.metric() == metric
+
+
+@pytest.fixture
+def spread() -> Iterator[SentenceTransformerEmbeddings]:
+    """A function with two processes."""
+    yield SentenceTransformerEmbeddings(device=["cpu", "cpu"])
+    for (loaded, _), pool in _pools.items():
+        loaded.model.stop_multi_process_pool(pool)
+    _pools.clear()
+
+
+def test_a_device_each_for_several_processes(spread: SentenceTransformerEmbeddings, model: Any) -> None:
+    texts = [f"number {i} " * (1 + i % 5) for i in range(70)]
+    expected = model.encode(texts, normalize_embeddings=True)
+    np.testing.assert_allclose(np.array(embed_sources(spread, texts)), expected, atol=1e-5)
+    np.testing.assert_allclose(embed_query(spread, texts[1]), expected[1], atol=1e-5)
+    (pool,) = _pools.values()
+    for process in pool["processes"]:
+        process.terminate()
+    with pytest.raises(EmbeddingFunctionUnavailable, match="a process that embeds on cpu, cpu died") as caught:
+        embed_sources(spread, texts)
+    assert "__main__" in caught.value.hint
+    np.testing.assert_allclose(np.array(embed_sources(spread, texts[:4])), expected[:4], atol=1e-5)

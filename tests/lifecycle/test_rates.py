@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import threading
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from lancelike.embeddings.requests import embed_sources
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import EmbeddingError
 
+fcntl = pytest.importorskip("fcntl")
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -115,7 +115,7 @@ def test_starts_from_before_the_machine_was_started_anew_are_forgotten(tmp_path:
     log = FileLog(tmp_path / "starts")
     with log.opened() as opened:
         opened.write(np.array([[1e9, 5.0]]))
-    (tmp_path / "starts").open("ab").write(b"torn")
+    (tmp_path / "starts").write_bytes((tmp_path / "starts").read_bytes() + b"torn")
     assert Limiter(log, requests=1, clock=lambda: 50.0).acquire() == 0
 
 

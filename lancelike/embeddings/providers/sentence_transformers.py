@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from lancelike._optional import require
 from lancelike.embeddings.base import Role, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
-from lancelike.embeddings.local.texts import valid_text
-from lancelike.errors import EmbeddingFunctionUnavailable
+from lancelike.embeddings.local.texts import passes_by_length, valid_text
+from lancelike.errors import EmbeddingFunctionUnavailable, SchemaError
 from lancelike.types import Vectors
 
+Backend: TypeAlias = Literal["torch", "onnx", "openvino"]
+Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
+Metric: TypeAlias = Literal["cosine", "dot", "l2"]
+
+BACKEND_MODULES: Mapping[str, str] = {"onnx": "optimum.onnxruntime", "openvino": "optimum.intel.openvino"}
+"""What sentence-transformers runs a model with that isn't run by torch."""
+METRICS: Mapping[str, Metric] = {"cosine": "cosine", "dot": "dot", "euclidean": "l2"}
+"""What the package calls a similarity -> the metric of a table that ranks alike."""
 FORWARD_BATCH_SIZE = 32
 """Texts in one pass through the model: on a CPU larger passes are no faster, and hold up other threads longer."""
 
@@ -32,6 +41,17 @@ class LoadedModel(NamedTuple):
 
     model: Any
     lock: threading.Lock
+
+
+class ModelSource(NamedTuple):
+    """All that decides which model is loaded, and how it runs."""
+
+    name: str
+    device: str
+    trust_remote_code: bool = False
+    backend: Backend = "torch"
+    dtype: Dtype = "float32"
+    file_name: str | None = None
 
 
 class PackagedModel(NamedTuple):
@@ -50,16 +70,24 @@ PACKAGED_MODELS = {
 
 
 class SentenceTransformerEmbeddings(TextEmbeddingFunction):
-    """A sentence-transformers model, loaded once per process for each name and device.
+    """A sentence-transformers model, loaded once per process for each name, device, backend and type.
 
     Attributes:
         name: A local folder, or a model's name: taken from an installed package that carries it, else from the
             Hugging Face hub.
-        device: Where it runs: `"cpu"`, `"cuda"`, `"mps"`, ...
+        device: Where it runs: `"cpu"`, `"cuda"`, `"mps"`, ...; or a list of devices, `["cuda:0", "cuda:1"]`, with a
+            process for each, which share what is stored; a script that gives one is guarded by
+            `if __name__ == "__main__":`. Queries are embedded in this process.
         normalize: Make the vectors of unit length.
         trust_remote_code: Run Python code that comes with the model.
         own_prompts: Put the model's own query and document prompts before texts, where `query_prompt` or
             `source_prompt` is not given. Off by default, as in LanceDB, so that both read each other's tables alike.
+        truncate_dim: Keep the first so many numbers of each vector, which Matryoshka models are made for; None for all.
+        backend: What runs the model. `"onnx"` and `"openvino"` need packages of their own; a text's vector is then as
+            exact as that graph. The functions `onnx` and `default` run ONNX with no torch at all.
+        dtype: Type of the weights and of the arithmetic with `backend="torch"`; the vectors are float32 all the same.
+        file_name: The graph to load with the other backends, such as `"onnx/model_qint8_avx512.onnx"`; None for the
+            folder's own, or one that is written.
     """
 
     applies_prompts: ClassVar[bool] = True
@@ -73,22 +101,58 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
         ndims=384,
         context_tokens=256,
         roles=("source", "query"),
+        limits="a longer text is an error, cut off, or averaged, as on_long says",
     )
 
     name: str = "all-MiniLM-L6-v2"
-    device: str = "cpu"
+    device: str | list[str] = "cpu"
     normalize: bool = True
     trust_remote_code: bool = False
     own_prompts: bool = False
+    truncate_dim: int | None = Field(None, ge=1)
+    backend: Backend = "torch"
+    dtype: Dtype = "float32"
+    file_name: str | None = None
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        if self.device == []:
+            raise ValueError("device is an empty list; name at least one")
+        if self.backend == "torch" and self.file_name:
+            raise ValueError("file_name is the graph of another backend; give backend='onnx' or 'openvino' with it")
+        if self.backend != "torch" and self.dtype != "float32":
+            raise ValueError("dtype is for backend='torch'; with another, file_name says which graph is loaded")
+        if self.backend != "torch" and isinstance(self.device, list):
+            raise ValueError("a list of devices is for backend='torch'")
+        return self
 
     def ndims(self) -> int:
-        """Length of the vectors; loads the model."""
-        return int(self._model.get_embedding_dimension())
+        """Length of the vectors; loads the model.
+
+        Raises:
+            SchemaError: `truncate_dim` is more than the model has.
+        """
+        own = int(self._model.get_embedding_dimension())
+        if self.truncate_dim is not None and self.truncate_dim > own:
+            raise SchemaError(
+                f"truncate_dim is {self.truncate_dim}, and the vectors of {self.name!r} have {own} numbers"
+            )
+        return self.truncate_dim or own
+
+    def metric(self) -> Metric | None:
+        """The metric that ranks as the model's authors mean it to, for `distance_type`; loads the model.
+
+        None where no metric of a table does. With `normalize`, which makes all vectors of unit length, cosine, dot and
+        l2 rank alike.
+        """
+        return METRICS.get(str(self._model.similarity_fn_name))
 
     def preflight(self) -> None:
-        """Raise ImportError if the package isn't there; it takes seconds to import, so it is only looked for."""
+        """Raise ImportError if a package isn't there; they take seconds to import, so they are only looked for."""
         if find_spec("sentence_transformers") is None:
             require("sentence_transformers", extra="local", needed_by="SentenceTransformerEmbeddings")
+        if self.backend != "torch" and find_spec("optimum") is None:
+            require_backend(self.backend)
 
     def compute_source_embeddings(self, texts: Any, /) -> Vectors:
         """Embed *texts*, which are to be stored."""
@@ -123,8 +187,11 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
 
     @property
     def _loaded(self) -> LoadedModel:
+        device = self.device if isinstance(self.device, str) else "cpu"  # from where the processes share it
         with _loading:
-            return load_model(self.name, self.device, self.trust_remote_code)
+            return load_model(
+                ModelSource(self.name, device, self.trust_remote_code, self.backend, self.dtype, self.file_name)
+            )
 
     @property
     def _model(self) -> Any:
@@ -135,50 +202,109 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
 
     def _encode(self, texts: list[str], prompt: str | None) -> Vectors:
         """Encode in passes of texts of like length, since a pass takes as long as its longest text."""
+        if isinstance(self.device, list) and len(texts) > 1:
+            return self._encode_by_processes(texts, prompt, tuple(self.device))
         vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), FORWARD_BATCH_SIZE):
-            rows = order[start : start + FORWARD_BATCH_SIZE]
-            vectors[rows] = self._pass([texts[i] for i in rows], prompt)
+        model, lock = self._loaded
+        for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
+            with lock:
+                vectors[rows] = model.encode(_inputs([texts[row] for row in rows]), **self._options(prompt))
         return vectors
 
-    def _pass(self, texts: list[str], prompt: str | None) -> Vectors:
-        model, lock = self._loaded
-        # As a bare string, a text that looks like a file or a URL would be opened by a multimodal model.
-        inputs = [{"text": text} for text in texts]
-        with lock:
-            vectors: Vectors = model.encode(
-                inputs,
-                prompt=prompt,
-                batch_size=FORWARD_BATCH_SIZE,
-                normalize_embeddings=self.normalize,
-                show_progress_bar=False,
-            )
-        return vectors
+    def _encode_by_processes(self, texts: list[str], prompt: str | None, devices: tuple[str, ...]) -> Vectors:
+        loaded, share = self._loaded, -(-len(texts) // len(devices))
+        with loaded.lock, _processes(loaded, devices) as pool:
+            vectors = loaded.model.encode(_inputs(texts), pool=pool, chunk_size=share, **self._options(prompt))
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _options(self, prompt: str | None) -> dict[str, Any]:
+        return {
+            "prompt": prompt,
+            "batch_size": FORWARD_BATCH_SIZE,
+            "normalize_embeddings": self.normalize,
+            "truncate_dim": self.truncate_dim,
+            "show_progress_bar": False,
+        }
+
+
+def _inputs(texts: Sequence[str]) -> list[dict[str, str]]:
+    """*texts* as the package takes them; a bare one that looks like a file would be opened by a multimodal model."""
+    return [{"text": text} for text in texts]
 
 
 @cache
-def load_model(name: str, device: str, trust_remote_code: bool) -> LoadedModel:
-    """The model *name* on *device*, loaded at the first call.
+def load_model(source: ModelSource) -> LoadedModel:
+    """The model of *source*, loaded at the first call.
 
     Raises:
-        ImportError: The package sentence-transformers is not installed.
+        ImportError: A package that it needs is not installed.
         EmbeddingFunctionUnavailable: There is no such model, or it can't be loaded.
     """
     sentence_transformers = require("sentence_transformers", extra="local", needed_by="SentenceTransformerEmbeddings")
-    source = find_model(name)
+    if source.backend != "torch":
+        require_backend(source.backend)
+    place = find_model(source.name)
     try:
         with _no_progress_bar():
             model = sentence_transformers.SentenceTransformer(
-                source, device=device, trust_remote_code=trust_remote_code
+                place,
+                device=source.device,
+                trust_remote_code=source.trust_remote_code,
+                backend=source.backend,
+                model_kwargs=_model_settings(source),
             )
     except Exception as error:
         raise EmbeddingFunctionUnavailable(
-            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
+            f"the model {source.name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
             function="sentence-transformers",
             hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
         ) from error
     return LoadedModel(model, threading.Lock())
+
+
+def _model_settings(source: ModelSource) -> dict[str, Any]:
+    if source.backend != "torch":
+        return {"file_name": source.file_name} if source.file_name else {}
+    return {"dtype": source.dtype} if source.dtype != "float32" else {}
+
+
+def require_backend(backend: Backend) -> None:
+    """See that *backend*, another than torch, is installed.
+
+    Raises:
+        ImportError: It is not.
+    """
+    require(
+        BACKEND_MODULES[backend],
+        extra=f"sentence-transformers-{backend}",
+        needed_by=f"SentenceTransformerEmbeddings(backend={backend!r})",
+    )
+
+
+_pools: dict[tuple[LoadedModel, tuple[str, ...]], Any] = {}
+
+
+@contextmanager
+def _processes(loaded: LoadedModel, devices: tuple[str, ...]) -> Iterator[Any]:
+    """The processes that run the model on *devices*: started at the first call, ended with this process.
+
+    Raises:
+        EmbeddingFunctionUnavailable: One of them died.
+    """
+    key = loaded, devices
+    if key not in _pools:
+        _pools[key] = loaded.model.start_multi_process_pool(list(devices))
+    try:
+        yield _pools[key]
+    except Exception as error:
+        if all(process.is_alive() for process in _pools[key]["processes"]):
+            raise
+        loaded.model.stop_multi_process_pool(_pools.pop(key))
+        raise EmbeddingFunctionUnavailable(
+            f"a process that embeds on {', '.join(devices)} died: {' '.join(str(error).split())[:300]}",
+            function="sentence-transformers",
+            hint='guard the script by `if __name__ == "__main__":`, see that memory is enough, or give one device',
+        ) from error
 
 
 def count_tokens(loaded: LoadedModel, texts: Sequence[str]) -> list[int] | None:

@@ -18,6 +18,30 @@ GRANT_TYPE = "urn:ibm:params:oauth:grant-type:apikey"
 RENEWED_BEFORE_S = 120.0
 """A token is renewed this long before it runs out."""
 
+MODELS = {
+    "ibm/granite-embedding-278m-multilingual": Model(768, 512),
+    "ibm/granite-embedding-107m-multilingual": Model(384, 512),
+    "ibm/slate-125m-english-rtrvr-v2": Model(768, 512),
+    "ibm/slate-30m-english-rtrvr-v2": Model(384, 512),
+    "ibm/slate-125m-english-rtrvr": Model(768, 512),
+    "ibm/slate-30m-english-rtrvr": Model(384, 512),
+    "intfloat/multilingual-e5-large": Model(1024, 512),
+    "sentence-transformers/all-minilm-l6-v2": Model(384, 256),
+    "sentence-transformers/all-minilm-l12-v2": Model(384, 256),
+}
+CURRENT_MODELS = {
+    name: MODELS[name].ndims
+    for name in (
+        "ibm/granite-embedding-278m-multilingual",
+        "ibm/slate-125m-english-rtrvr-v2",
+        "ibm/slate-30m-english-rtrvr-v2",
+        "intfloat/multilingual-e5-large",
+    )
+}
+"""Models that watsonx.ai offers to new users, and the length of their vectors; by LanceDB's name."""
+MODELS_DIMS = {name: model.ndims for name, model in MODELS.items()}
+"""The same of all known models, those that are withdrawn included; by LanceDB's name."""
+
 
 class WatsonxEmbeddings(HTTPTextFunction):
     """Embeddings from watsonx.ai, within a project or a deployment space.
@@ -30,17 +54,7 @@ class WatsonxEmbeddings(HTTPTextFunction):
         iam_url: Where the key is turned into a token.
     """
 
-    models: ClassVar = {
-        "ibm/granite-embedding-278m-multilingual": Model(768, 512),
-        "ibm/granite-embedding-107m-multilingual": Model(384, 512),
-        "ibm/slate-125m-english-rtrvr-v2": Model(768, 512),
-        "ibm/slate-30m-english-rtrvr-v2": Model(384, 512),
-        "ibm/slate-125m-english-rtrvr": Model(768, 512),
-        "ibm/slate-30m-english-rtrvr": Model(384, 512),
-        "intfloat/multilingual-e5-large": Model(1024, 512),
-        "sentence-transformers/all-minilm-l6-v2": Model(384, 256),
-        "sentence-transformers/all-minilm-l12-v2": Model(384, 256),
-    }
+    models: ClassVar = MODELS
     key_variables: ClassVar = ("WATSONX_API_KEY", "WATSONX_APIKEY")
     extra: ClassVar = "watsonx"
     limits: ClassVar = "1000 inputs a request; a longer text is an error, or is cut off by choice"
@@ -54,6 +68,11 @@ class WatsonxEmbeddings(HTTPTextFunction):
     url: str | None = None
     params: dict[str, Any] | None = None
     iam_url: str = "https://iam.cloud.ibm.com"
+
+    @staticmethod
+    def model_names() -> list[str]:
+        """Names of the models that watsonx.ai offers to new users."""
+        return list(CURRENT_MODELS)
 
     @model_validator(mode="after")
     def _one_scope(self) -> Self:

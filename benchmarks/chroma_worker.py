@@ -1,0 +1,56 @@
+"""Chroma at work, in the Python that has it: requests come in by line, as JSON, and are answered likewise.
+
+Its default function downloads an archive with a graph. Given a folder in that graph's place, its own code runs on that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import chromadb
+from chromadb.config import Settings
+from chromadb.utils.embedding_functions import DefaultEmbeddingFunction, ONNXMiniLM_L6_V2
+
+
+class Worker:
+    def model(self, folder: str) -> None:
+        ONNXMiniLM_L6_V2.DOWNLOAD_PATH = Path(folder)
+
+    def start(self, folder: str) -> None:
+        client = chromadb.PersistentClient(folder, Settings(anonymized_telemetry=False))
+        self._collection = client.create_collection("texts")
+
+    def add(self, texts: list[str]) -> None:
+        self._collection.add(ids=[str(i) for i in range(len(texts))], documents=texts)
+
+    def vectors(self, count: int) -> list[list[float]]:
+        ids = [str(i) for i in range(count)]
+        kept = self._collection.get(ids, include=["embeddings"])
+        found = dict(zip(kept["ids"], kept["embeddings"], strict=True))
+        return [found[each].tolist() for each in ids]
+
+    def embed_queries(self, queries: list[str]) -> list[list[float]]:
+        return [vector.tolist() for vector in DefaultEmbeddingFunction()(queries)]
+
+    def cpu_s(self) -> float:
+        return time.process_time()
+
+    def version(self) -> str:
+        return str(chromadb.__version__)
+
+
+def main() -> None:
+    worker, answers = Worker(), sys.stdout
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        answer: Any = getattr(worker, name)(*arguments)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

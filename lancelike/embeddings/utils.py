@@ -1,0 +1,73 @@
+"""LanceDB's path of the types of inputs and of the retries that functions written for it use.
+
+A function's requests are tried again here in any case, with what the service asks for (`max_retries`, `deadline_s`); a
+function of one's own needs neither of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import tenacity
+from numpy.typing import NDArray
+
+from lancelike.embeddings.retrying import classify
+
+__all__ = ["AUDIO", "IMAGES", "TEXT", "retry", "retry_with_exponential_backoff"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TEXT: TypeAlias = str | list[str] | pa.Array | pa.ChunkedArray | NDArray[np.str_]
+IMAGES: TypeAlias = str | bytes | list[str] | list[bytes] | pa.Array | pa.ChunkedArray | NDArray[np.bytes_]
+AUDIO: TypeAlias = IMAGES
+
+
+def retry(
+    tries: int = 10, delay: float = 1, max_delay: float = 30, backoff: float = 3, jitter: float = 1
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator: calls are tried again while they fail, whatever the failure is.
+
+    Args:
+        tries: Most calls in all.
+        delay: Seconds before the second.
+        max_delay: Longest wait, in seconds.
+        backoff: How much longer each wait is than the one before.
+        jitter: Seconds added to each wait.
+    """
+    wait = tenacity.wait_exponential(multiplier=delay, exp_base=backoff) + tenacity.wait_fixed(jitter)
+    return tenacity.retry(
+        stop=tenacity.stop_after_attempt(tries), wait=lambda state: min(wait(state), max_delay), reraise=True
+    )
+
+
+def retry_with_exponential_backoff(
+    func: Callable[P, T],
+    initial_delay: float = 1,
+    exponential_base: float = 2,
+    jitter: bool = True,
+    max_retries: int = 7,
+) -> Callable[P, T]:
+    """*func*, tried again unless its failure is final; the last failure is raised as it is.
+
+    A bug, a refused key and a missing package are raised at once, which LanceDB tries again.
+
+    Args:
+        func: What is called.
+        initial_delay: Seconds before the second try, about.
+        exponential_base: How much longer each wait is than the one before.
+        jitter: Make each wait longer by up to `initial_delay`, at random.
+        max_retries: Further tries after the first.
+    """
+    wait = tenacity.wait_exponential(multiplier=initial_delay, exp_base=exponential_base)
+    if jitter:
+        wait = wait + tenacity.wait_random(0, initial_delay)
+    return tenacity.retry(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and classify(error) != "give up"),
+        stop=tenacity.stop_after_attempt(max_retries + 1),
+        wait=wait,
+        reraise=True,
+    )(func)
