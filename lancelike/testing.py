@@ -49,7 +49,7 @@ class EmbeddingFunctionContract:
     """Tests that every text embedding function passes; a subclass named `Test...` says which function.
 
     Attributes:
-        texts: Inputs to embed, no two of them alike.
+        texts: Inputs to embed, no two of them alike, and none longer than the function takes.
         long_text: One that is over any model's context.
         tolerance: Most that a number may differ between two ways of asking for the same vector.
         largest_batch: Most inputs sent to see that a whole batch is taken.

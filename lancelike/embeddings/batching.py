@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.embeddings.base import EmbeddingFunction, Role, TextEmbeddingFunction
-from lancelike.embeddings.lengths import joined, long_texts
+from lancelike.embeddings.lengths import embed_in_parts
 from lancelike.embeddings.rates import paced
 from lancelike.embeddings.retrying import CallStats, call_with_retry
 from lancelike.embeddings.timeouts import within
@@ -107,17 +107,9 @@ def _embed_query(
 def _embed_queries(
     function: EmbeddingFunction, queries: Sequence[Any], cancelled: threading.Event, stats: CallStats | None
 ) -> list[NDArray[Any]]:
-    long = long_texts(function, queries, "query")
-    parts = [long[row].windows if row in long else [query] for row, query in enumerate(queries)]
-    for row, text in long.items():
-        if not text.windows:
-            raise text.refusal(function, row)
-    rows = [row for row, windows in enumerate(parts) for _ in windows]
-    vectors = iter(_embed_parts(function, [part for windows in parts for part in windows], rows, cancelled, stats))
-    return [
-        joined([next(vectors) for _ in windows], long[row].weights) if row in long else next(vectors)
-        for row, windows in enumerate(parts)
-    ]
+    return embed_in_parts(
+        function, queries, "query", lambda parts, rows: _embed_parts(function, parts, rows, cancelled, stats)
+    )
 
 
 def _embed_parts(

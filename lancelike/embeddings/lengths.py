@@ -142,3 +142,33 @@ def joined(vectors: Sequence[NDArray[Any]], weights: Sequence[int]) -> NDArray[A
     if length and np.allclose(np.linalg.norm(windows, axis=1), 1, atol=_UNIT_TOLERANCE):
         mean = mean / length
     return np.ascontiguousarray(mean, dtype=windows.dtype)
+
+
+def embed_in_parts(
+    function: EmbeddingFunction,
+    values: Sequence[Any],
+    role: Role,
+    embed: Callable[[list[Any], list[int]], Sequence[NDArray[Any]]],
+) -> list[NDArray[Any]]:
+    """A vector for each of *values*, long texts treated as the function's `on_long` says.
+
+    Args:
+        function: What embeds them.
+        values: The inputs, none of them None.
+        role: What they are embedded as.
+        embed: Makes the vectors of inputs that are not too long; it is also given the row that each is of.
+
+    Raises:
+        InputTooLong: A long text is refused; `row` is its position.
+    """
+    long = long_texts(function, values, role)
+    for row, text in long.items():
+        if not text.windows:
+            raise text.refusal(function, row)
+    parts = [long[row].windows if row in long else [value] for row, value in enumerate(values)]
+    rows = [row for row, windows in enumerate(parts) for _ in windows]
+    vectors = iter(embed([part for windows in parts for part in windows], rows))
+    return [
+        joined([next(vectors) for _ in windows], long[row].weights) if row in long else next(vectors)
+        for row, windows in enumerate(parts)
+    ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lancelike.embeddings.base import EmbeddingFunction
 from lancelike.embeddings.batching import Answer, pack, placing_errors, request_sources
+from lancelike.embeddings.lengths import embed_in_parts
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BadEmbeddingError, EmbeddingError, EmbeddingFunctionUnavailable
 
@@ -91,17 +92,24 @@ def embed_sources(
         C-contiguous, of the function's dtype, float32 as a rule. None for None.
 
     Raises:
+        InputTooLong: A text is longer than the function takes, and its `on_long` refuses it.
         EmbeddingError: A value could not be embedded; `row` is its position, or that of the first value of the request.
     """
     vectors: list[NDArray[Any] | None] = [None] * len(values)
     places = [place for place, value in enumerate(values) if value is not None]
     if not places:
         return vectors
+    function = function.ready()
+
+    def embed(parts: list[Any], rows: list[int]) -> list[NDArray[Any]]:
+        with placing_errors(rows):
+            answers = embed_distinct(function, parts, stats=stats)
+        return [answer for answer in answers if not isinstance(answer, EmbeddingError)]  # it stops at the first failure
+
     with placing_errors(places):
-        answers = embed_distinct(function.ready(), [values[place] for place in places], stats=stats)
-    for place, answer in zip(places, answers, strict=True):
-        assert not isinstance(answer, EmbeddingError), "embed_distinct stops at the first failure"
-        vectors[place] = answer
+        made = embed_in_parts(function, [values[place] for place in places], "source", embed)
+    for place, vector in zip(places, made, strict=True):
+        vectors[place] = vector
     return vectors
 
 

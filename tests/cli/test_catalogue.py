@@ -27,7 +27,7 @@ def test_every_extra_named_exists() -> None:
 def test_functions_are_listed_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["functions"]) == 0
     printed = capsys.readouterr().out
-    assert "sentence-transformers" in printed
+    assert "bedrock-text" in printed
     assert "text-embedding" in printed
 
 

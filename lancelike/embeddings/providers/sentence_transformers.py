@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
@@ -32,6 +33,10 @@ METRICS: Mapping[str, Metric] = {"cosine": "cosine", "dot": "dot", "euclidean": 
 """What the package calls a similarity -> the metric of a table that ranks alike."""
 FORWARD_BATCH_SIZE = 32
 """Texts in one pass through the model: on a CPU larger passes are no faster, and hold up other threads longer."""
+CHARACTERS_PER_PASS = 8192
+"""Of a pass's texts, each taken as long as the longest, on a CPU: a fifth faster for texts of 256 tokens than 32 at a
+time, whose activations are too large for its caches."""
+CHARACTERS_PER_TOKEN = 4
 
 _loading = threading.Lock()
 
@@ -206,7 +211,9 @@ class SentenceTransformerEmbeddings(TextEmbeddingFunction):
             return self._encode_by_processes(texts, prompt, tuple(self.device))
         vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
         model, lock = self._loaded
-        for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
+        room = CHARACTERS_PER_PASS if self.device == "cpu" else inf
+        longest = CHARACTERS_PER_TOKEN * (getattr(model, "max_seq_length", None) or CHARACTERS_PER_PASS)
+        for rows in passes_by_length([min(len(text), longest) for text in texts], FORWARD_BATCH_SIZE, room):
             with lock:
                 vectors[rows] = model.encode(_inputs([texts[row] for row in rows]), **self._options(prompt))
         return vectors

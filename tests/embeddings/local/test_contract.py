@@ -33,7 +33,7 @@ class TestDefault(EmbeddingFunctionContract):
 
 class TestDefaultInt8(EmbeddingFunctionContract):
     def make_function(self) -> EmbeddingFunction:
-        return get_registry().get("default").create(batch_size=16, precision="int8", max_length=64)
+        return get_registry().get("default").create(batch_size=16, precision="int8", max_length=64, on_long="truncate")
 
 
 class TestOnnx(EmbeddingFunctionContract):
@@ -44,7 +44,7 @@ class TestOnnx(EmbeddingFunctionContract):
         self.folder = tiny_roberta
 
     def make_function(self) -> EmbeddingFunction:
-        return get_registry().get("onnx").create(name=str(self.folder), batch_size=7)
+        return get_registry().get("onnx").create(name=str(self.folder), batch_size=7, on_long="mean")
 
 
 class Broken(TextEmbeddingFunction):

@@ -28,7 +28,7 @@ class TestContract(EmbeddingFunctionContract):
         self.folder = tiny_bert if kind == "bert" else tiny_roberta
 
     def make_function(self) -> EmbeddingFunction:
-        return get_registry().get("huggingface").create(name=str(self.folder))
+        return get_registry().get("huggingface").create(name=str(self.folder), on_long="truncate")
 
 
 def test_vectors_are_means_of_the_last_hidden_state(tiny_bert: Path) -> None:
