@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.embeddings.base import EmbeddingFunction, Role
+from lancelike.embeddings.retrying import call_with_retry
 from lancelike.errors import InputTooLong
 
 Count: TypeAlias = Callable[[str], int]
@@ -44,16 +45,26 @@ class LongText:
 
 def long_texts(function: EmbeddingFunction, values: Sequence[Any], role: Role = "source") -> dict[int, LongText]:
     """Those of *values* that are texts over the limit of *function*, by position."""
-    limit = function.input_limit()
+    limit = limit_of(function)
     places = [] if limit is None else [place for place, value in enumerate(values) if isinstance(value, str)]
     if limit is None or not places:
         return {}
-    tokens = function.count_tokens(function.prompted([values[place] for place in places], role))
+    prompted = function.prompted([values[place] for place in places], role)
+    tokens = call_with_retry(lambda: function.count_tokens(prompted), function=function)
     found: dict[int, LongText] = {}
     for place, count in zip(places, tokens, strict=True):
         if count > limit:
             found[place] = _fitted(function, values[place], count, limit, role)
     return found
+
+
+def limit_of(function: EmbeddingFunction) -> int | None:
+    """Most tokens of one text that *function* takes; None if that isn't known. May load the model.
+
+    Raises:
+        EmbeddingFunctionUnavailable: The model can't be loaded.
+    """
+    return call_with_retry(function.input_limit, function=function)
 
 
 def _fitted(function: EmbeddingFunction, text: str, tokens: int, limit: int, role: Role) -> LongText:

@@ -313,11 +313,11 @@ class EmbeddingFunctionRegistry:
 def _with_model(function: type[EmbeddingFunction], model: str) -> type[EmbeddingFunction]:
     """A class whose instances are those of *function* with *model* as their name."""
 
-    def create(_cls: type[EmbeddingFunction], **settings: Any) -> EmbeddingFunction:
+    def create(_cls: type[EmbeddingFunction], /, **settings: Any) -> EmbeddingFunction:
         return function.create(**{"name": model, **settings})
 
     def shared(
-        _cls: type[EmbeddingFunction], settings: dict[str, Any], variables: Variables = process_variables
+        _cls: type[EmbeddingFunction], /, settings: dict[str, Any], variables: Variables = process_variables
     ) -> EmbeddingFunction:
         return function.shared({"name": model, **settings}, variables)
 

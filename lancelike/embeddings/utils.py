@@ -62,9 +62,8 @@ def retry_with_exponential_backoff(
         jitter: Make each wait longer by up to `initial_delay`, at random.
         max_retries: Further tries after the first.
     """
-    wait = tenacity.wait_exponential(multiplier=initial_delay, exp_base=exponential_base)
-    if jitter:
-        wait = wait + tenacity.wait_random(0, initial_delay)
+    growing = tenacity.wait_exponential(multiplier=initial_delay, exp_base=exponential_base)
+    wait = growing + tenacity.wait_random(0, initial_delay if jitter else 0)
     return tenacity.retry(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and classify(error) != "give up"),
         stop=tenacity.stop_after_attempt(max_retries + 1),

@@ -15,7 +15,7 @@ import numpy as np
 
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import Answer
-from lancelike.embeddings.lengths import LongText, joined, long_texts
+from lancelike.embeddings.lengths import LongText, joined, limit_of, long_texts
 from lancelike.embeddings.requests import embed_distinct
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BudgetExceeded, EmbeddingError
@@ -194,7 +194,7 @@ class Embedder:
 
         What a long text came to is kept under a key that says so; its windows are kept as texts of their own.
         """
-        limit = asked.function.input_limit() if due.inputs else None
+        limit = limit_of(asked.function) if due.inputs else None
         if limit is None:
             return self._pay(asked, due)
         policy = asked.function.long_policy()

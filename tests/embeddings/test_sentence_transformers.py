@@ -47,7 +47,7 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def function() -> SentenceTransformerEmbeddings:
-    function = get_registry().get("sentence-transformers").create(name="all-MiniLM-L6-v2")
+    function = get_registry().get("sentence-transformers").create(name="all-MiniLM-L6-v2", on_long="truncate")
     assert isinstance(function, SentenceTransformerEmbeddings)
     return function
 
@@ -194,7 +194,7 @@ def test_a_model_that_is_nowhere_is_an_error_at_once() -> None:
 
 
 def test_truncated_vectors_are_the_models_first_numbers(model: Any) -> None:
-    function = SentenceTransformerEmbeddings(truncate_dim=64)
+    function = SentenceTransformerEmbeddings(truncate_dim=64, on_long="truncate")
     expected = model.encode(TEXTS, truncate_dim=64, normalize_embeddings=True)
     np.testing.assert_allclose(np.array(embed_sources(function, TEXTS)), expected, atol=1e-5)
     assert function.ndims() == 64
@@ -207,7 +207,7 @@ def test_no_more_numbers_than_the_model_has() -> None:
 
 
 def test_weights_of_half_the_size(function: SentenceTransformerEmbeddings) -> None:
-    halved = SentenceTransformerEmbeddings(dtype="bfloat16")
+    halved = SentenceTransformerEmbeddings(dtype="bfloat16", on_long="truncate")
     texts = [text for text in TEXTS if text]
     vectors = np.array(embed_sources(halved, texts))
     assert vectors.dtype == np.float32
