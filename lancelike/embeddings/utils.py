@@ -53,7 +53,7 @@ def retry_with_exponential_backoff(
 ) -> Callable[P, T]:
     """*func*, tried again unless its failure is final; the last failure is raised as it is.
 
-    A bug, a refused key and a missing package are raised at once, which LanceDB tries again.
+    A refused key is raised at once, and so are a bug and a missing package, which LanceDB tries again.
 
     Args:
         func: What is called.

@@ -1,8 +1,8 @@
 """Claims on inputs: what one thread or process is embedding, the others wait for and then read from the ledger.
 
-A claim of a process is a lock on one byte of an empty file beside the ledger, the byte that the input's key names. The
-operating system gives it up with the process, however that ends, so nothing is ever left claimed by the dead.
-Databases in memory have claims for threads only; object stores have none between processes.
+A claim is a file of keys that its process holds a lock on, in a folder beside the ledger. The operating system gives
+the lock up with the process, however that ends: what a dead process had claimed is free at once. Databases in memory
+have claims for threads only, and so have object stores.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,90 +32,144 @@ except ImportError:  # on Windows processes don't see each other's claims
 
 logger = logging.getLogger("lancelike.ledger")
 
+MUTEX = "mutex"
 FIRST_LOOK_S = 0.005
 LONGEST_LOOK_S = 0.1
 """Seconds between looks at what is waited for, at first and at most."""
+
+Halves: TypeAlias = NDArray[np.uint64]
+"""The first halves of keys, which do for claims: two that share one only wait for each other."""
 
 
 class Claims:
     """The claims of this process on the inputs of one function. Safe to use from several threads.
 
     Args:
-        path: The file whose bytes stand for keys; None for claims that only this process's threads see.
+        folder: Where processes leave their claims; None for claims that only this process's threads see.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = None if fcntl is None else path
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = None if fcntl is None else folder
         self._lock = threading.Lock()
-        self._held: set[int] = set()
-        self._file: int | None = None
+        self._own: dict[str, Halves] = {}
+        self._files: dict[str, int] = {}
 
-    def take(self, keys: Keys) -> NDArray[np.bool_]:
-        """Claim those of *keys* that nobody else holds; which these are, shape (len(keys),)."""
+    def take(self, keys: Keys, *, with_first: bool = False) -> Claim:
+        """Claim those of *keys* that nobody else has claimed; with *with_first*, none unless the first is free."""
+        wanted = keys[:, 0]
+        with self._lock, self._alone():
+            taken = [*self._own.values(), *self._read_foreign()]
+            mine = ~np.isin(wanted, np.concatenate(taken)) if taken else np.ones(len(wanted), bool)
+            if with_first and not mine[0]:
+                mine[:] = False
+            name = uuid.uuid4().hex
+            if mine.any():
+                self._write(name, wanted[mine])
+            return Claim(self, mine, name)
+
+    def release(self, name: str) -> None:
+        """Give up a claim."""
         with self._lock:
-            return np.array([self._take(byte) for byte in _bytes_of(keys)], bool)
+            self._own.pop(name, None)
+            file = self._files.pop(name, None)
+            if file is not None and self._folder is not None:
+                with suppress(OSError):
+                    (self._folder / name).unlink()
+            if file is not None:
+                os.close(file)
 
-    def release(self, keys: Keys) -> None:
-        """Give up the claims on *keys*, which are this caller's."""
-        with self._lock:
-            bytes_ = _bytes_of(keys)
-            self._held.difference_update(bytes_)
-            if self._file is None:
-                return
-            if self._held:
-                for byte in bytes_:
-                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
-            else:  # with no file open, the file may be deleted, and a forked child has nothing of ours
-                os.close(self._file)
-                self._file = None
-
-    def _take(self, byte: int) -> bool:
-        """Claim a byte, for this process first: a process can't be kept out by its own lock."""
-        if byte in self._held or not self._lock_file(byte):
-            return False
-        self._held.add(byte)
-        return True
-
-    def _lock_file(self, byte: int) -> bool:
-        if self._path is None:
-            return True
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from looking at claims, and making any."""
+        file = None
+        if self._folder is not None:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                file = _open(self._folder / MUTEX)
+                fcntl.lockf(file, fcntl.LOCK_EX)
+            except OSError as error:
+                self._do_without(error)
         try:
-            if self._file is None:
-                self._file = _open(self._path)
-            return _try_lock(self._file, byte)
+            yield
+        finally:
+            if file is not None:
+                os.close(file)
+
+    def _read_foreign(self) -> list[Halves]:
+        """What living processes have claimed; what the dead have is cleared away."""
+        if self._folder is None:
+            return []
+        try:
+            names = set(os.listdir(self._folder)) - {MUTEX} - self._own.keys()
+            claims = [_read_living(self._folder / name) for name in names]
         except OSError as error:
-            logger.debug("there are no locks on %s, so processes may pay for the same inputs: %s", self._path, error)
-            self._path = None
-            return True
+            self._do_without(error)
+            return []
+        return [claim for claim in claims if claim is not None]
+
+    def _write(self, name: str, halves: Halves) -> None:
+        self._own[name] = halves
+        if self._folder is None:
+            return
+        try:
+            file = self._files[name] = _open(self._folder / name)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(file, halves.tobytes())
+        except OSError as error:
+            self._do_without(error)
+
+    def _do_without(self, error: OSError) -> None:
+        logger.debug("no claims in %s, so processes may pay for the same inputs: %s", self._folder, error)
+        self._folder = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A claim on some keys.
+
+    Attributes:
+        mine: Which of the keys that were asked for, shape (n,).
+    """
+
+    claims: Claims
+    mine: NDArray[np.bool_]
+    name: str
+
+    def release(self) -> None:
+        """Give it up."""
+        self.claims.release(self.name)
 
 
 def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _try_lock(file: int, byte: int) -> bool:
-    """Lock a byte, unless another process has."""
+def _read_living(path: Path) -> Halves | None:
+    """The claim at *path*; None if its process is dead, and then the file is deleted."""
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        if not _try_lock(file.fileno()):
+            return np.frombuffer(file.read(), np.uint64)
+        path.unlink()
+    return None
+
+
+def _try_lock(file: int) -> bool:
+    """Lock *file*, unless another process has."""
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX lets systems choose between the two
         return False
     return True
 
 
-def _bytes_of(keys: Keys) -> list[int]:
-    """A byte for each of *keys*, below 2^62, which every system can lock."""
-    return [int(half) for half in keys[:, 0] >> np.uint64(2)]
-
-
-def claims_at(path: Path | None) -> Claims:
-    """The claims at *path*, one object for the whole process, as closing one file ends all its locks on it."""
-    return Claims(None) if path is None else _claims_at(str(path.resolve()), os.getpid())
+def claims_at(folder: Path | None) -> Claims:
+    """The claims in *folder*, one object for the whole process, as closing a file ends all its locks on it."""
+    return Claims(None) if folder is None else _claims_at(str(folder.resolve()), os.getpid())
 
 
 @cache
-def _claims_at(path: str, _process: int) -> Claims:
-    return Claims(Path(path))
+def _claims_at(folder: str, _process: int) -> Claims:
+    return Claims(Path(folder))
 
 
 class Claimed(Protocol):
@@ -161,18 +217,19 @@ def turns(
     left = np.arange(len(keys))
     look_s, moved = 0.0, time.monotonic()
     while len(left):
-        impatient = time.monotonic() - moved > patience_s
-        mine = np.ones(len(left), bool) if impatient else _take(ledger.claims, keys[left], is_waiting=look_s > 0)
+        if time.monotonic() - moved > patience_s:
+            yield Turn({}, left.tolist())
+            return
+        claim = ledger.claims.take(keys[left], with_first=look_s > 0)  # a look at one is enough while waiting
         try:
             vectors = ledger.recall(keys[left])
             known = {int(place): vector for place, vector in zip(left, vectors, strict=True) if vector is not None}
-            unpaid = [int(place) for place in left[mine] if int(place) not in known]
+            unpaid = [int(place) for place in left[claim.mine] if int(place) not in known]
             if known or unpaid:
                 yield Turn(known, unpaid)
         finally:
-            if mine.any() and not impatient:
-                ledger.claims.release(keys[left[mine]])
-        done = mine | np.isin(left, list(known))
+            claim.release()
+        done = claim.mine | np.isin(left, list(known))
         left = left[~done]
         if done.any():
             look_s, moved = 0.0, time.monotonic()
@@ -180,11 +237,3 @@ def turns(
             look_s = min(2 * look_s, LONGEST_LOOK_S) or FIRST_LOOK_S
             if cancelled.wait(look_s):
                 raise EmbeddingError("the call was interrupted")
-
-
-def _take(claims: Claims, keys: Keys, *, is_waiting: bool) -> NDArray[np.bool_]:
-    """Claim what nobody else holds of *keys*; while waiting, only once the first is free: a look at one is enough."""
-    first = claims.take(keys[:1])
-    if is_waiting and not first[0]:
-        return np.zeros(len(keys), bool)
-    return np.concatenate([first, claims.take(keys[1:])])

@@ -211,6 +211,7 @@ def test_weights_of_half_the_size(function: SentenceTransformerEmbeddings) -> No
     texts = [text for text in TEXTS if text]
     vectors = np.array(embed_sources(halved, texts))
     assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     cosines = np.einsum("ij,ij->i", vectors, np.array(embed_sources(function, texts)))
     assert 0.99 < cosines.min() < 0.999999
     assert next(halved._model.parameters()).element_size() == 2

@@ -97,10 +97,10 @@ def test_a_text_that_fails_is_tried_by_each(tmp_path: Path, log: Path) -> None:
     """A claim that ends without a vector is the next one's to try."""
     table = make_table(tmp_path / "db", log)
     claims = table._records.ledger.of(table.embedding_functions["vector"].function).claims  # type: ignore[union-attr]
-    assert not claims._held
+    assert not claims._own
     with pytest.raises(Exception, match="not a text"):
         table.add([{"id": 1, "text": "text-1"}, {"id": 2, "text": ValueError("not a text")}])
-    assert not claims._held
+    assert not claims._own
     assert table.add(rows(2)).embedding.texts == 2
 
 
