@@ -53,10 +53,11 @@ def _show_on(bar: Any) -> ProgressCallback:
 
     def show(state: JSON) -> None:
         nonlocal shown
+        counts = {name: state[name] for name in ("embedded", "reused", "failed") if state[name]}
+        if counts and hasattr(bar, "set_postfix"):
+            bar.set_postfix(counts, refresh=False)
         bar.update(state["output_rows"] - shown)
         shown = state["output_rows"]
-        if state["reused"] or state["failed"]:
-            bar.set_postfix({name: state[name] for name in ("embedded", "reused", "failed")}, refresh=False)
 
     return show
 

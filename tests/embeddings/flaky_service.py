@@ -18,13 +18,21 @@ from lancelike.embeddings.base import TextEmbeddingFunction
 
 @dataclass
 class Answer:
-    """One answer: a status with headers, or a body in place of the vectors, after a delay; or a dropped line."""
+    """One answer: a status with headers, or a body in place of the vectors, after a delay; or a dropped line.
+
+    With `cut`, the line is dropped in the middle of the body.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     delay_s: float = 0.0
     hang_up: bool = False
+    cut: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        return self == Answer()
 
 
 @dataclass
@@ -36,6 +44,7 @@ class FlakyService:
     requests: list[list[str]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    given: list[tuple[list[str], Answer]] = field(default_factory=list)
 
     @property
     def waits(self) -> list[float]:
@@ -83,6 +92,7 @@ def serving() -> Iterator[FlakyService]:
             service.requests.append(texts)
             service.authorizations.append(self.headers["Authorization"])
             answer = service.next_answer()
+            service.given.append((texts, answer))
             time.sleep(answer.delay_s)
             if answer.hang_up:
                 self.close_connection = True
@@ -92,7 +102,9 @@ def serving() -> Iterator[FlakyService]:
             for name, value in {**answer.headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if answer.cut else body)
+            if answer.cut:
+                self.close_connection = True
 
         def log_message(self, *args: Any) -> None:
             pass
