@@ -12,7 +12,7 @@ from lancelike._optional import require
 from lancelike.embeddings import EmbeddingFunction, EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import QueryError, SchemaError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
-from lancelike.ingest import ingest, update_rows
+from lancelike.ingest import index_progress, ingest, update_rows
 from lancelike.ledger import Ledger, TableRecords
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.lifecycle import freshness, migration
@@ -510,7 +510,8 @@ class Table:
         if config is None:
             config = indices.default_config(self._shown, column)
         create = indices.create_vector_index if isinstance(config, VectorIndex) else indices.create_scalar_index
-        name = create(self._shown, column, config, **options)
+        with index_progress(options.pop("progress", None)) as progress:
+            name = create(self._shown, column, config, progress=progress, **options)
         self._upkeep.after_write(self._shown)
         if wait_timeout is not None:
             self.wait_for_index([name], wait_timeout)

@@ -8,7 +8,7 @@ from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, fill_
 from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.merge import MergeClauses, merge_rows
 from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
-from lancelike.ingest.progress import report_progress
+from lancelike.ingest.progress import index_progress, report_progress
 from lancelike.ingest.read import Source, read_batches
 from lancelike.ingest.update import update_rows
 from lancelike.ingest.vectors import fit_vectors
@@ -24,6 +24,7 @@ __all__ = [
     "embed_rows",
     "fill_lacking",
     "fit_vectors",
+    "index_progress",
     "infer_schema",
     "ingest",
     "merge_rows",

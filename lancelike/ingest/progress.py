@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from lancelike._optional import require
@@ -46,6 +48,38 @@ def report_progress(
     if callable(progress):
         return _report(batches, progress, total_rows, embedder, lambda: None)
     raise TypeError(f"progress is True, a callable or a tqdm, not {progress!r}")
+
+
+@contextmanager
+def index_progress(progress: Any) -> Iterator[ProgressCallback | None]:
+    """What to call while an index is built, from what *progress* may be; a bar of ours is closed after the block.
+
+    Args:
+        progress: None or False: nothing. True: a bar on stderr, one stage after the other. A callable: called with
+            `event`, `stage`, `completed`, `total` and `unit`. An object with `update`: a tqdm of the caller's.
+
+    Raises:
+        ImportError: *progress* is True and tqdm is not installed.
+        TypeError: *progress* is none of these.
+    """
+    if progress is None or progress is False:
+        yield None
+    elif progress is True:
+        tqdm = require("tqdm.auto", extra="progress", needed_by="progress=True")
+        with tqdm.tqdm() as bar:
+            yield partial(_show_stage, bar)
+    elif hasattr(progress, "update"):
+        yield partial(_show_stage, progress)
+    elif callable(progress):
+        yield progress
+    else:
+        raise TypeError(f"progress is True, a callable or a tqdm, not {progress!r}")
+
+
+def _show_stage(bar: Any, state: JSON) -> None:
+    bar.set_description(str(state["stage"]), refresh=False)
+    bar.total, bar.n = state["total"], state["completed"] or 0
+    bar.refresh()
 
 
 def _show_on(bar: Any) -> ProgressCallback:

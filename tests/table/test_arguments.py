@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pytest
+from tqdm import tqdm
 
 import lancelike
 from lancelike.embeddings import EmbeddingFunctionConfig, get_registry
 from lancelike.errors import EmbeddingFunctionUnavailable, QueryError
+from lancelike.index import IvfFlat
 from lancelike.types import AddColumnsResult, AlterColumnsResult, DropColumnsResult
 
 
@@ -123,3 +128,24 @@ def test_an_index_on_a_field_that_is_not_there(db: lancelike.DBConnection, path:
     for config in (None, lancelike.index.BTree(), lancelike.index.IvfFlat()):
         with pytest.raises(lancelike.errors.ColumnNotFoundError, match=rf"Field path `{path}` not found"):
             table.create_index(path, config=config)
+
+
+@pytest.mark.parametrize("kind", ["callable", "bar", "own bar"])
+def test_the_building_of_an_index_shows_its_progress(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = lancelike.connect(tmp_path).create_table("t", [{"vector": [float(i), 1.0]} for i in range(300)])
+    told: list[dict[str, Any]] = []
+    own = tqdm()
+    table.create_index(
+        "vector",
+        config=IvfFlat(num_partitions=2),
+        progress={"callable": told.append, "bar": True, "own bar": own}[kind],
+    )
+    own.close()
+    if kind == "callable":
+        assert {"event", "stage", "completed", "total", "unit"} <= told[0].keys()
+    else:
+        assert "/300" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="progress is True, a callable or a tqdm"):
+        table.create_index("vector", progress="yes")
