@@ -343,7 +343,7 @@ def test_indices_of_every_kind_today(uri: str) -> None:
         HnswSq(num_partitions=1),
     ):
         tbl.create_index("vector", config=config, wait_timeout=timedelta(seconds=60))
-        assert tbl.search(vectors[3]).limit(1).refine_factor(20).to_list()[0]["id"] == 3
+        assert tbl.search(vectors[3]).limit(1).refine_factor(200).to_list()[0]["id"] == 3
     tbl.create_index("id", config=BTree(), name="by_id")
     assert "by_id" in {i.name for i in tbl.list_indices()}
 

@@ -63,7 +63,7 @@ def coverage(table: lancelike.Table) -> Coverage:
 
 def nearest(table: lancelike.Table, row: int) -> int:
     vector = table.search().where(f"id = {row}").to_list()[0]["vector"]
-    return int(table.search(vector).nprobes(8).refine_factor(50).limit(1).to_list()[0]["id"])
+    return int(table.search(vector).nprobes(8).refine_factor(300).limit(1).to_list()[0]["id"])
 
 
 @pytest.mark.parametrize(

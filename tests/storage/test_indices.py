@@ -73,7 +73,7 @@ def test_every_vector_index_finds_the_nearest(many: Dataset, config: Any, shown:
     )
     assert stats["num_unindexed_rows"] == 0
     query = np.array(many.take([7])["vector"][0].as_py())
-    assert nearest(many, query, k=1, nprobes=2, refine_factor=20) == [7]
+    assert nearest(many, query, k=1, nprobes=2, refine_factor=200) == [7]
     assert "ANN" in many.explain(Scan(nearest={"column": "vector", "q": query.astype(np.float32), "k": 1}))
 
 
