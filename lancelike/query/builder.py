@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -212,12 +213,12 @@ class VectorQueryBuilder(QueryBuilder):
         return self._with(fast_search=True)
 
 
-class RowsBuilder:
+class RowsBuilder(ABC):
     """Rows that `to_arrow` reads, in the forms that people want them in."""
 
+    @abstractmethod
     def to_arrow(self, *, timeout: timedelta | None = None) -> pa.Table:
         """The rows as one Arrow table."""
-        raise NotImplementedError
 
     def to_list(self, *, timeout: timedelta | None = None) -> list[dict[str, Any]]:
         """The rows as dicts; errors are those of `to_arrow`."""

@@ -26,7 +26,7 @@ from lancelike.storage.failures import Subject, lance_errors, readable, translat
 
 SUBJECT = Subject(table="a", uri="s3://bucket/db/a.lance", columns=lambda: ["id"], indices=lambda: ["id_idx"])
 OPEN = Subject(table="a", is_gone=lambda: True)
-PATH = "/home/runner/work/lance/lance/rust/lance/src/dataset.rs:765:44"
+PATH = "/home/builder/lance/rust/lance/src/dataset.rs:765:44"
 
 SAYINGS: list[tuple[BaseException, type[LancelikeError]]] = [
     (
