@@ -25,6 +25,7 @@ from lancelike.pydantic import LanceModel
 MODEL = "all-MiniLM-L6-v2"
 TABLE = "stdlib"
 ANSWERS = 3
+PAGE_WIDTH = 120
 TITLE_WIDTH = 18
 QUESTIONS = (
     "how do I compress a file?",
@@ -129,5 +130,5 @@ def print_answers(table: lancelike.Table, question: str) -> None:
     milliseconds = (time.perf_counter() - start) * 1000
     shown = [{name: row[name] for name in ("distance", "name", "kind", "text")} for row in rows]
     print(f"\n{question}  ({milliseconds:.0f} ms)")
-    for line in aligned(shown, terminal_width(), indent="  "):
+    for line in aligned(shown, min(terminal_width(), PAGE_WIDTH), indent="  "):
         print(line)

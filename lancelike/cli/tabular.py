@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ GAP = "  "
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal, or 120 where there is none."""
+    """Return the columns of the terminal; where there is none, as in a pipe, so many that nothing is cut."""
+    if not sys.stdout.isatty():
+        return sys.maxsize
     return shutil.get_terminal_size((120, 24)).columns
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lancelike.cli.tabular import aligned, cut, one_line, widest_that_fits
+from lancelike.cli.tabular import aligned, cut, one_line, terminal_width, widest_that_fits
 
 
 def test_columns_are_aligned_under_their_names() -> None:
@@ -40,3 +40,8 @@ def test_values_on_one_line() -> None:
     assert one_line("two\n  lines") == "two lines"
     assert cut("abcdef", 4) == "abc…"
     assert cut("abcd", 4) == "abcd"
+
+
+def test_nothing_is_cut_in_a_pipe() -> None:
+    """Tests run with their output captured, as in a pipe."""
+    assert terminal_width() > 10**6
