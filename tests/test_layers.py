@@ -19,6 +19,7 @@ LAYERS = (
     ["legacy"],
     ["schema"],
     ["embeddings"],
+    ["rerankers"],
     ["query"],
     ["storage"],
     ["ledger"],
