@@ -47,6 +47,11 @@ def check_sql(text: str) -> str:
     return text
 
 
+def check_filter(text: str | None) -> str | None:
+    """*text*, checked as `check_sql` does; None, no filter, passes."""
+    return None if text is None else check_sql(text)
+
+
 def quote_identifier(name: str) -> str:
     """*name* as SQL takes it for one whole column name, whatever characters it has.
 

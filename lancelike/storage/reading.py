@@ -1,0 +1,139 @@
+"""Rows of the version that a handle shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+from lance import LanceDataset, LanceScanner
+from lance.dataset import ColumnOrdering
+
+from lancelike.errors import ColumnNotFoundError, QueryError
+from lancelike.query.plan import Scan
+from lancelike.query.predicates import check_filter, check_sql
+from lancelike.storage.showing import Showing
+
+_SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
+
+
+class Reading(Showing):
+    """What can be read of the version shown."""
+
+    def count_rows(self, filter: str | None = None) -> int:
+        """Rows that meet *filter*, SQL text; None counts all.
+
+        Raises:
+            ColumnNotFoundError: *filter* names a column that isn't there.
+            QueryError: *filter* can't be parsed, or is no condition.
+        """
+        shown = self._readable()
+        with self.errors():
+            if filter is None:
+                return int(shown.count_rows())
+            return int(self._scanner(Scan(columns=[], filter=filter, with_row_id=True)).count_rows())
+
+    def scan(self, scan: Scan) -> pa.RecordBatchReader:
+        """Rows of *scan* as a stream; what Lance raises under way is of our tree too."""
+        with self.errors():
+            reader = self._scanner(scan).to_reader()
+        return pa.RecordBatchReader.from_batches(reader.schema, self._streamed(reader))
+
+    def _streamed(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        with self.errors():
+            yield from reader
+
+    def read(self, scan: Scan) -> pa.Table:
+        """Rows of *scan*, all at once."""
+        with self.errors():
+            return self._scanner(scan).to_table()
+
+    def explain(self, scan: Scan, verbose: bool = False) -> str:
+        """How Lance would run *scan*."""
+        with self.errors():
+            return str(self._scanner(scan).explain_plan(verbose))
+
+    def analyze(self, scan: Scan) -> str:
+        """How Lance ran *scan*: its plan with rows and times."""
+        with self.errors():
+            return str(self._scanner(scan).analyze_plan())
+
+    def output_schema(self, scan: Scan) -> pa.Schema:
+        """Schema of what *scan* gives, without running it."""
+        with self.errors():
+            return self._scanner(scan).projected_schema
+
+    def take(self, offsets: Sequence[int], columns: Sequence[str] | Mapping[str, str] | None = None) -> pa.Table:
+        """Rows at *offsets*, counted from 0 over the rows not deleted, in the order given.
+
+        Raises:
+            QueryError: An offset lies outside the table.
+        """
+        shown = self._readable()
+        with self.errors():
+            num_rows = shown.count_rows()
+            if outside := [offset for offset in offsets if not 0 <= offset < num_rows]:
+                raise QueryError(f"no row at offset {outside[0]}: table {self.name!r} has {num_rows} rows")
+            return shown.take(list(offsets), _projection_of(shown, columns))
+
+    def take_row_ids(
+        self, row_ids: Sequence[int], columns: Sequence[str] | Mapping[str, str] | None = None
+    ) -> pa.Table:
+        """Rows whose `_rowid` is among *row_ids*, in the order given; ids of no row are left out."""
+        shown = self._readable()
+        with self.errors():
+            return shown._take_rows(list(row_ids), _projection_of(shown, columns))
+
+    def rows_by_id(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """*columns* and `_rowid` of the rows whose `_rowid` is among *row_ids*; ids of no row are left out."""
+        return self.take_row_ids(row_ids, [*columns, "_rowid"])
+
+    def fragments(self) -> dict[int, int]:
+        """Size in bytes of each fragment's data files, by the fragment's id."""
+        with self.errors():
+            fragments = self._readable().get_fragments()
+            return {
+                int(each.fragment_id): sum(file.file_size_bytes or 0 for file in each.metadata.files)
+                for each in fragments
+            }
+
+    def _scanner(self, scan: Scan) -> LanceScanner:
+        shown = self._searchable()
+        return shown.scanner(
+            columns=_projection(scan.columns),
+            filter=check_filter(scan.filter),
+            limit=scan.limit,
+            offset=scan.offset,
+            prefilter=scan.prefilter,
+            nearest=scan.nearest,
+            with_row_id=scan.with_row_id,
+            with_row_address=scan.with_row_address,
+            fast_search=scan.fast_search,
+            order_by=_orderings(scan),
+            batch_size=scan.batch_size,
+            fragments=None if scan.fragments is None else [shown.get_fragment(each) for each in scan.fragments],
+        )
+
+
+def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:
+    if columns is None:
+        return None
+    if isinstance(columns, Mapping):
+        return {name: check_sql(sql) for name, sql in columns.items()}
+    return list(columns)
+
+
+def _projection_of(
+    shown: LanceDataset, columns: Sequence[str] | Mapping[str, str] | None
+) -> list[str] | dict[str, str] | None:
+    """A projection to take rows with: Lance panics there, with a trace on stderr, at a name it does not know."""
+    if columns is not None and not isinstance(columns, Mapping):
+        for name in columns:
+            if not name.startswith(_SYSTEM_COLUMNS) and not shown.lance_schema.field(name):
+                raise ColumnNotFoundError(name, shown.schema.names)
+    return _projection(columns)
+
+
+def _orderings(scan: Scan) -> list[ColumnOrdering] | None:
+    if not scan.order_by:
+        return None
+    return [ColumnOrdering(each.column_name, each.ascending, each.nulls_first) for each in scan.order_by]

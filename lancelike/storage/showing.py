@@ -1,0 +1,266 @@
+"""The version of a table that a handle shows: one shared handle per process, or pinned ones."""
+
+from __future__ import annotations
+
+import copy
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from itertools import count
+from typing import Any, Self, TypeVar
+
+import pyarrow as pa
+from lance import LanceDataset
+
+from lancelike.errors import CommitConflictError, ReadOnlyTableError, SchemaError, TableClosedError, TableNotFoundError
+from lancelike.schema.bindings import stored_bindings
+from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
+from lancelike.storage.failures import Subject, lance_errors
+from lancelike.storage.handles import OpenTable, close_table, open_table
+from lancelike.storage.location import Location, check_manifest
+
+T = TypeVar("T")
+
+_COMMIT_ATTEMPTS = 10
+COMMIT_TIMEOUT_S = 30.0
+
+
+class Showing:
+    """The version that a handle shows, and what the handle does to show it.
+
+    A handle shows one version. The handle that `open` and `create` return is shared by everyone in this process who
+    has the table open, so each sees the others' writes; it moves on to newer versions with its own writes and with
+    `refresh`. A handle pinned to a version never moves and refuses writes. Every write starts from the latest version.
+
+    Safe to use from several threads. Any method raises TableClosedError once the table was dropped or renamed.
+
+    Attributes:
+        location: The database it belongs to.
+        name: The table's name.
+        pinned: Whether the handle stays at its version.
+    """
+
+    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable[Any], pinned: bool) -> None:
+        self.location, self.name, self.pinned = location, name, pinned
+        self._table = table
+        self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
+        self._move_to(shown)
+
+    @classmethod
+    def open(cls, location: Location, name: str, *, version: int | str | None = None) -> Self:
+        """The handle on the latest version of a table, or a new one pinned to *version*, a number or a tag.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+            VersionNotFoundError: There is no such version or tag.
+            CorruptTableError: The manifest can't be read.
+        """
+        latest = cls._shared(location, name)
+        return latest if version is None else latest.at(version)
+
+    @classmethod
+    def _shared(cls, location: Location, name: str) -> Self:
+        table: OpenTable[Self] = open_table(location.key, name)
+        with table.lock:
+            if shared := table.shared:
+                try:
+                    shared.refresh()
+                except TableClosedError:
+                    return cls._shared(location, name)
+                return shared
+            try:
+                shared = cls(location, name, location.load(name), table, pinned=False)
+            except TableNotFoundError:
+                raise TableNotFoundError(name, location.list_tables()) from None
+            table.shared = shared
+            return shared
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, uri={self.uri!r}, version={self.version})"
+
+    @property
+    def uri(self) -> str:
+        """Where the table is."""
+        return str(self._shown.uri)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Fields and metadata of the version shown."""
+        return self._readable().schema
+
+    @property
+    def version(self) -> int:
+        """Number of the version shown; versions count from 1."""
+        return int(self._readable().version)
+
+    @property
+    def lance(self) -> LanceDataset:
+        """The version shown, as Lance's own object: a copy, so moving it does not move this handle."""
+        return copy.copy(self._searchable())
+
+    @property
+    def indexing(self) -> threading.Lock:
+        """Held in this process while the table's indices are built or changed."""
+        return self._table.indexing
+
+    def refresh(self) -> None:
+        """Show the latest version, unless pinned."""
+        shown = self._readable()
+        if self.pinned:
+            return
+        try:
+            with self.errors():
+                latest = copy.copy(shown)
+                latest.checkout_latest()
+                check_manifest(self.name, latest)
+                same_table = _is_later(latest, shown)
+        except TableClosedError:  # its files are gone
+            same_table = False
+        if not same_table:
+            close_table(self.location.key, self.name)
+            self._table.closed = True
+            raise TableClosedError(self.name)
+        self._show(latest)
+
+    def refresh_if_older(self, seconds: float) -> None:
+        """Show the latest version if the last look at it was *seconds* or more ago."""
+        if time.monotonic() - self._looked_at >= seconds:
+            self.refresh()
+
+    def at(self, version: int | str) -> Self:
+        """A handle pinned to a version, given by number or tag.
+
+        Raises:
+            VersionNotFoundError: There is no such version or tag.
+        """
+        with self.errors():
+            shown = self._readable().checkout_version(version)
+        return type(self)(self.location, self.name, shown, self._table, pinned=True)
+
+    def frozen(self) -> Self:
+        """A handle pinned to the version shown, for several reads that must agree."""
+        return type(self)(self.location, self.name, self._readable(), self._table, pinned=True)
+
+    def unpinned(self) -> Self:
+        """The shared handle on the latest version."""
+        return type(self).open(self.location, self.name)
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Raise what Lance raises in the block, about this table, as errors of our tree."""
+        return lance_errors(self._subject)
+
+    def change(
+        self,
+        operation: Callable[[LanceDataset], T],
+        *,
+        attempts: int = _COMMIT_ATTEMPTS,
+        timeout_s: float = COMMIT_TIMEOUT_S,
+        mend: bool = True,
+    ) -> T:
+        """Run *operation*, which commits, on a copy of the latest version, and show what it made.
+
+        It is run again, on a newer version, when another writer's commit got in its way: *attempts* times at most, and
+        never again after *timeout_s*.
+
+        Args:
+            operation: Gets the copy, and leaves it at the version it made.
+            attempts: Most times to run it.
+            timeout_s: Longest time after which it is run again.
+            mend: Build B-trees that miss rows again first, in commits of their own, since Lance would look for rows
+                through them, and compaction would hide what they miss.
+        """
+        deadline = time.monotonic() + timeout_s
+        for attempt in count(1):
+            latest = self._latest()
+            try:
+                with self.errors():
+                    if mend:
+                        rebuild(latest, self._stale_btrees(latest))
+                    result = operation(latest)
+            except CommitConflictError:
+                if attempt >= attempts or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
+            else:
+                self._show(latest)
+                return result
+        raise AssertionError("count() has no end")
+
+    def _latest(self) -> LanceDataset:
+        """A copy of the latest version, to write to."""
+        self._check_writable()
+        self.refresh()
+        return copy.copy(self._shown)
+
+    def _check_functions(self, bound: Mapping[bytes, bytes] | None, latest: LanceDataset) -> None:
+        """See that rows which were embedded as *bound* says are written to a table that still says so."""
+        ours = stored_bindings(bound)
+        if ours and ours != stored_bindings(latest.schema.metadata):
+            raise SchemaError(
+                f"the embedding functions of table {self.name!r} changed while vectors were made for it; "
+                "nothing is written: call checkout_latest() and write again"
+            )
+
+    def _check_writable(self) -> None:
+        self._readable()
+        if self.pinned:
+            raise ReadOnlyTableError(self.name, self.version)
+
+    def _readable(self) -> LanceDataset:
+        if self._table.closed:
+            raise TableClosedError(self.name)
+        return self._shown
+
+    def _show(self, new: LanceDataset) -> int:
+        """Show *new*, unless another thread showed a later version; the version of *new*."""
+        with self._table.lock:
+            if new.version >= self._shown.version:
+                self._move_to(new)
+        return int(new.version)
+
+    def _searchable(self) -> LanceDataset:
+        """The version shown, as filters may read it: past B-trees, while one of them misses rows."""
+        shown = self._readable()
+        judged, searchable = self._judged
+        if judged is not shown:
+            searchable = shown
+            if self._stale_btrees(shown):
+                searchable = copy.copy(shown)
+                searchable._default_scan_options = {"use_scalar_index": False}
+            self._judged = shown, searchable
+        return searchable
+
+    def _stale_btrees(self, dataset: LanceDataset) -> list[StaleBTree]:
+        return stale_btrees(dataset, self._table.btrees, self.location.storage_options)
+
+    def _move_to(self, shown: LanceDataset) -> None:
+        self._shown = shown
+        self._looked_at = time.monotonic()
+        self._subject = Subject(
+            table=self.name,
+            uri=shown.uri,
+            columns=lambda: shown.schema.names,
+            indices=lambda: [index.name for index in shown.describe_indices()],
+            is_gone=lambda: not self.location.exists(self.name),
+        )
+
+
+def _is_later(latest: LanceDataset, shown: LanceDataset) -> bool:
+    """Whether *latest* is the table of *shown*, and not another made since under its name.
+
+    A table that was dropped and made again has lower version numbers, or other times for the same numbers.
+    """
+    if latest.version < shown.version:
+        return False
+    if latest.version == shown.version:
+        return _timestamp(latest) == _timestamp(shown)
+    try:
+        return _timestamp(latest.checkout_version(shown.version)) == _timestamp(shown)
+    except (OSError, ValueError):  # cleaned up since
+        return True
+
+
+def _timestamp(dataset: LanceDataset) -> int:
+    return int(dataset._ds.current_version()["timestamp"])

@@ -1,0 +1,251 @@
+"""Commits to a table: rows, columns and metadata."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from lance import LanceDataset, LanceOperation, write_dataset
+from numpy.typing import NDArray
+
+from lancelike.errors import CommitConflictError
+from lancelike.query.predicates import check_filter, check_sql
+from lancelike.storage.merging import MergeClauses, merge
+from lancelike.storage.pulling import Pull, Spool, callers_errors
+from lancelike.storage.rewriting import Rewrite, RowTransform, Transform
+from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
+from lancelike.storage.transactions import OURS
+from lancelike.types import MergeResult
+
+_MERGE_ATTEMPTS = 1000
+
+
+class Writing(Showing):
+    """What makes the next version."""
+
+    def drop_fragments(self, fragments: Sequence[int]) -> int:
+        """Delete all rows of the fragments with these ids in one commit; the new version."""
+
+        def drop(latest: LanceDataset) -> None:
+            operation = LanceOperation.Delete(
+                updated_fragments=[], deleted_fragment_ids=list(fragments), predicate="true"
+            )
+            latest._ds = LanceDataset.commit(
+                latest, operation, read_version=latest.version, storage_options=self.location.storage_options
+            )._ds
+
+        self.change(drop)
+        return self.version
+
+    def append(self, reader: pa.RecordBatchReader | pa.Table) -> int:
+        """Add rows in one commit; the new version.
+
+        Raises:
+            BadDataError: The columns are not the table's, or hold null where they must not.
+            SchemaError: *reader*'s metadata names other embedding functions than the table now has.
+            Exception: What the source of *reader* raised, as itself; nothing of the rows is visible then.
+        """
+        return self._write_rows(reader, mode="append")
+
+    def overwrite(self, reader: pa.RecordBatchReader | pa.Table, *, data_storage_version: str | None = None) -> int:
+        """Replace schema, metadata and rows by *reader*'s in one commit; the new version. Earlier versions stay."""
+        return self._write_rows(reader, mode="overwrite", data_storage_version=data_storage_version)
+
+    def _write_rows(
+        self,
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        mode: Literal["append", "overwrite"],
+        data_storage_version: str | None = None,
+    ) -> int:
+        latest, pull = self._latest(), Pull(reader)
+        if mode == "append":
+            if self._stale_btrees(latest):
+                latest = self.change(copy.copy)
+            self._check_functions(reader.schema.metadata, latest)
+        with callers_errors(pull), self.errors():
+            written = write_dataset(
+                pull.reader,
+                latest,
+                mode=mode,
+                data_storage_version=data_storage_version,
+                enable_stable_row_ids=latest.has_stable_row_ids,
+                storage_options=self.location.storage_options,
+                transaction_properties=dict(OURS),
+            )
+        return self._show(written)
+
+    def delete(self, where: str) -> tuple[int, int]:
+        """Delete the rows that meet *where*: how many, and the version that made."""
+
+        def run(latest: LanceDataset) -> tuple[int, int]:
+            done = latest.delete(check_sql(where), conflict_retries=0)
+            return int(done["num_deleted_rows"]), int(latest.version)
+
+        return self.change(run)
+
+    def update(self, values_sql: Mapping[str, str], where: str | None = None) -> tuple[int, int]:
+        """Set columns to SQL expressions in the rows that meet *where*: how many rows, and the version that made."""
+        where, values = check_filter(where), {name: check_sql(sql) for name, sql in values_sql.items()}
+
+        def run(latest: LanceDataset) -> tuple[int, int]:
+            done = latest.update(values, where, conflict_retries=0)
+            return int(done["num_rows_updated"]), int(latest.version)
+
+        return self.change(run)
+
+    def rewrite_rows(self, where: str | None, columns: Mapping[str, str], transform: Transform) -> tuple[int, int]:
+        """Set columns to SQL expressions and then to what Python makes of the rows, in one commit.
+
+        Args:
+            where: SQL text of the rows to change; None changes all.
+            columns: SQL expression for each column to be set before *transform* sees the rows.
+            transform: Gets batches of whole rows and returns them with columns replaced, the rows in their order. Runs
+                in a thread of Lance's. What it raises comes out as itself, and nothing is changed then.
+
+        Returns:
+            Rows changed, and the version that made; no commit is made when no row meets *where*.
+
+        Raises:
+            CommitConflictError: Other writers kept changing the same fragments. Rows are only transformed again when
+                they changed themselves.
+        """
+        bound = self.schema.metadata
+        where, columns = check_filter(where), {name: check_sql(sql) for name, sql in columns.items()}
+        rewrite = Rewrite(where, columns, lambda rows, _: transform(rows), self.errors)
+
+        def run(latest: LanceDataset) -> int:
+            self._check_functions(bound, latest)
+            return rewrite.run(latest, self.location.storage_options)
+
+        with callers_errors(rewrite):
+            rows = self.change(run)
+        return rows, self.version
+
+    def rewrite_rows_by_id(
+        self, row_ids: NDArray[np.uint64], transform: RowTransform, properties: Mapping[str, str] = OURS
+    ) -> tuple[int, int]:
+        """Change the rows with these `_rowid`s as *transform* says, which gets their ids too, in one commit.
+
+        Args:
+            row_ids: Of the version shown.
+            transform: As for `rewrite_rows`.
+            properties: What the commit says of itself.
+
+        Returns:
+            Rows changed, and the version that made.
+
+        Raises:
+            CommitConflictError: The table changed since; nothing is done.
+        """
+        wanted, shown = ", ".join(map(str, row_ids)), self.version
+        rewrite = Rewrite(f"_rowid IN ({wanted})", {}, transform, self.errors, properties)
+
+        def run(latest: LanceDataset) -> int:
+            if latest.version != shown:
+                raise CommitConflictError(f"the table changed since version {shown}", self.uri)
+            return rewrite.run(latest, self.location.storage_options)
+
+        with callers_errors(rewrite):
+            rows = self.change(run, attempts=1, mend=False)
+        return rows, self.version
+
+    def merge(
+        self,
+        on: Sequence[str],
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        when_matched_update_all: bool = False,
+        when_matched_where: str | None = None,
+        when_not_matched_insert_all: bool = False,
+        when_not_matched_by_source_delete: bool = False,
+        by_source_condition: str | None = None,
+        use_index: bool = True,
+        timeout_s: float | None = None,
+        committing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> MergeResult:
+        """Update, insert and delete rows by the keys of *reader*'s, in one commit.
+
+        *reader* may lack columns of the table: they keep their value in updated rows and are null in inserted ones.
+
+        Args:
+            on: Key columns.
+            reader: New rows, one for each key at most.
+            when_matched_update_all: Replace the rows with a key that is in *reader*.
+            when_matched_where: Only where this SQL holds; columns are `target.x` (the table's) and `source.x`.
+            when_not_matched_insert_all: Insert the rows whose key the table lacks.
+            when_not_matched_by_source_delete: Delete the table's rows whose key *reader* lacks.
+            by_source_condition: Only where this SQL holds.
+            use_index: Find the keys through a scalar index, if there is one.
+            timeout_s: Longest time to try again after conflicts with other writers; None is 30 s.
+            committing: Entered around each try to commit, and may refuse it by raising.
+
+        Raises:
+            BadDataError: Two rows of *reader* have the same key, or its columns are not the table's.
+            ColumnNotFoundError: The table lacks a key column.
+        """
+        clauses = MergeClauses(
+            on=on,
+            when_matched_update_all=when_matched_update_all,
+            when_matched_where=check_filter(when_matched_where),
+            when_not_matched_insert_all=when_not_matched_insert_all,
+            when_not_matched_by_source_delete=when_not_matched_by_source_delete,
+            by_source_condition=check_filter(by_source_condition),
+            use_index=use_index,
+        )
+        attempts = 0
+
+        def attempt(latest: LanceDataset) -> dict[str, int]:
+            nonlocal attempts
+            attempts += 1
+            self._check_functions(reader.schema.metadata, latest)
+            return merge(latest, clauses, spool.read(), self.location.storage_options, committing)
+
+        self._check_writable()
+        with closing(Spool(reader)) as spool, self._table.merging:
+            counts = self.change(
+                attempt, attempts=_MERGE_ATTEMPTS, timeout_s=COMMIT_TIMEOUT_S if timeout_s is None else timeout_s
+            )
+        return MergeResult(
+            version=self.version,
+            num_updated_rows=counts["num_updated_rows"],
+            num_inserted_rows=counts["num_inserted_rows"],
+            num_deleted_rows=counts["num_deleted_rows"],
+            num_attempts=attempts,
+            num_rows=spool.num_rows,
+        )
+
+    def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
+        """Add columns: SQL expressions by name, or fields, which start null; the new version."""
+        new = dict(transforms) if isinstance(transforms, Mapping) else transforms
+        self.change(lambda latest: latest.add_columns(new))
+        return self.version
+
+    def alter_columns(self, alterations: Sequence[Mapping[str, Any]]) -> int:
+        """Rename, cast, or make nullable; the new version.
+
+        Args:
+            alterations: Each has `"path"` and any of `"rename"`, `"data_type"`, `"nullable"`.
+        """
+        ours = [{("name" if key == "rename" else key): value for key, value in each.items()} for each in alterations]
+        self.change(lambda latest: latest.alter_columns(*ours))
+        return self.version
+
+    def drop_columns(self, names: Sequence[str]) -> int:
+        """Drop columns, and the indices on them; the new version. Their bytes go with compaction and cleanup."""
+        self.change(lambda latest: latest.drop_columns(list(names)))
+        return self.version
+
+    def replace_metadata(self, metadata: Mapping[bytes, bytes] | Mapping[str, str]) -> int:
+        """Make *metadata* the schema's, in place of what it had; the new version."""
+        text = {_text(key): _text(value) for key, value in metadata.items()}
+        self.change(lambda latest: latest.update_schema_metadata(text, replace=True))
+        return self.version
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

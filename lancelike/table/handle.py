@@ -1,0 +1,95 @@
+"""A handle on a table: what it shows, and whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
+from lancelike.ledger import Ledger, TableRecords
+from lancelike.lifecycle.indexing import IndexUpkeep
+from lancelike.schema.arrow import model_from_schema
+from lancelike.search.vectors import QueryVectors
+from lancelike.storage import Dataset, Location
+from lancelike.storage.memory import VectorCache
+from lancelike.types import IndexPolicy
+
+if TYPE_CHECKING:
+    from lancelike.schema.model import LanceModel
+
+
+class Handle:
+    """A table of a database, and what reads and writes of it share."""
+
+    def __init__(
+        self,
+        location: Location,
+        dataset: Dataset,
+        *,
+        registry: EmbeddingFunctionRegistry | None = None,
+        records: TableRecords | None = None,
+        query_vectors: QueryVectors | None = None,
+        vector_cache: VectorCache | None = None,
+        read_consistency_interval: timedelta | None = None,
+        index_policy: IndexPolicy = "auto",
+    ) -> None:
+        self._location = location
+        self._shown = dataset
+        self._query_vectors = query_vectors or QueryVectors()
+        self._vector_cache = vector_cache
+        self._records = records or TableRecords(location, dataset.name, Ledger(location))
+        self._registry = registry or get_registry()
+        self._read_consistency_interval = read_consistency_interval
+        self._upkeep = IndexUpkeep(index_policy)
+        self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's name in its database."""
+        return self._shown.name
+
+    @property
+    def uri(self) -> str:
+        """Where its Lance dataset lies."""
+        return self._shown.uri
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the version shown; the metadata holds the embedding functions."""
+        return self._dataset.schema
+
+    @property
+    def version(self) -> int:
+        """Number of the version shown; each write makes the next."""
+        return self._dataset.version
+
+    @property
+    def embedding_functions(self) -> dict[str, EmbeddingFunctionConfig]:
+        """The function and source behind each vector column that has one, by the vector column's name."""
+        return {binding.vector_column: binding for binding in self._bindings}
+
+    def model(self) -> type[LanceModel]:
+        """The pydantic class that declares this table, made from its stored schema and functions."""
+        return model_from_schema(self.name, self.schema, self._bindings)
+
+    def __repr__(self) -> str:
+        return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.shown_uri!r}))"
+
+    @property
+    def _dataset(self) -> Dataset:
+        if self._read_consistency_interval is not None:
+            self._shown.refresh_if_older(self._read_consistency_interval.total_seconds())
+        return self._shown
+
+    @property
+    def _bindings(self) -> list[EmbeddingFunctionConfig]:
+        return self._bindings_in(self._dataset)
+
+    def _bindings_in(self, dataset: Dataset) -> list[EmbeddingFunctionConfig]:
+        metadata = dataset.schema.metadata or {}
+        if self._bound is None or self._bound[0] != metadata:
+            self._bound = (metadata, self._registry.bindings(metadata))
+        return self._bound[1]

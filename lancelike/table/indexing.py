@@ -1,0 +1,87 @@
+"""The indices of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Literal
+
+from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
+from lancelike.ingest import index_progress
+from lancelike.legacy import index_arguments, warn_deprecated
+from lancelike.storage import index as indices
+from lancelike.table.handle import Handle
+
+
+class Indexing(Handle):
+    """Builds, lists, drops and waits for indices."""
+
+    def create_index(self, column: str | None = None, config: Any = None, *older: Any, **arguments: Any) -> None:
+        """Build an index on *column*, so that searches or filters need not read every row.
+
+        `create_index("vector", config=IvfPq(distance_type="cosine"))` is the form to write. LanceDB's older form,
+        `create_index(metric="cosine", num_partitions=256, vector_column_name="vector")`, works and warns.
+
+        Args:
+            column: The column; nested ones by dotted path.
+            config: One of the classes in `lancelike.index`. None takes IvfPq for a vector, BTree for a scalar.
+            *older: What LanceDB's older form has by position.
+            **arguments: `replace=True` (build again what is there), `name=` (default `{column}_idx`), `train=True`,
+                `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict).
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            IndexExistsError: `replace=False` and the index is there.
+        """
+        column, config, options = index_arguments(column, config, older, arguments)
+        wait_timeout: timedelta | None = options.pop("wait_timeout", None)
+        if config is None:
+            config = indices.default_config(self._shown, column)
+        create = indices.create_vector_index if isinstance(config, VectorIndex) else indices.create_scalar_index
+        with index_progress(options.pop("progress", None)) as progress:
+            name = create(self._shown, column, config, progress=progress, **options)
+        self._upkeep.after_write(self._shown)
+        if wait_timeout is not None:
+            self.wait_for_index([name], wait_timeout)
+
+    def create_scalar_index(
+        self,
+        column: str,
+        *,
+        replace: bool = True,
+        index_type: Literal["BTREE", "BITMAP", "LABEL_LIST"] = "BTREE",
+        name: str | None = None,
+    ) -> None:
+        """Older spelling of `create_index(column, config=BTree() | Bitmap() | LabelList())`."""
+        warn_deprecated("create_scalar_index(...)", f"create_index({column!r}, config=...)")
+        config = indices.scalar_config(index_type)
+        indices.create_scalar_index(self._shown, column, config, replace=replace, name=name)
+
+    def create_fts_index(self, column: str, *, replace: bool = False, name: str | None = None, **options: Any) -> None:
+        """Older spelling of `create_index(column, config=FTS(...))`."""
+        warn_deprecated("create_fts_index(...)", f"create_index({column!r}, config=FTS(...))")
+        indices.create_scalar_index(self._shown, column, FTS(**options), replace=replace, name=name)
+
+    def list_indices(self) -> list[IndexConfig]:
+        """The table's indices, by name."""
+        return indices.list_indices(self._dataset)
+
+    def index_stats(self, index_name: str) -> IndexStatistics | None:
+        """How many rows the index covers and how it measures; None if there is no such index."""
+        return indices.index_stats(self._dataset, index_name)
+
+    def drop_index(self, name: str) -> None:
+        """Drop the index *name*; the rows stay."""
+        indices.drop_index(self._shown, name)
+
+    def prewarm_index(self, name: str) -> None:
+        """Read the index *name* into memory, so that the first search need not."""
+        indices.prewarm_index(self._dataset, name)
+
+    def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
+        """Wait until the indices named cover every row.
+
+        Raises:
+            IndexTimeoutError: They don't after *timeout*.
+        """
+        indices.wait_for_index(self._shown, list(index_names), timeout.total_seconds())

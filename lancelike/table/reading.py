@@ -1,0 +1,99 @@
+"""Rows of a table: searched, taken, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, overload
+
+import pyarrow as pa
+
+from lancelike._optional import require
+from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
+from lancelike.query.plan import Scan
+from lancelike.query.take import LanceTakeQueryBuilder, take_from
+from lancelike.search.run import Searcher
+from lancelike.search.take import Taker
+from lancelike.table.handle import Handle
+from lancelike.types import QueryType
+
+
+class Reading(Handle):
+    """Searches and reads rows."""
+
+    def __len__(self) -> int:
+        return self.count_rows()
+
+    def count_rows(self, filter: str | None = None) -> int:
+        """How many rows there are, or match the SQL *filter*."""
+        return self._dataset.count_rows(filter)
+
+    def head(self, n: int = 5) -> pa.Table:
+        """The first *n* rows."""
+        return self._dataset.read(Scan(limit=n))
+
+    def to_arrow(self) -> pa.Table:
+        """All rows, in memory."""
+        return self._dataset.read(Scan())
+
+    def to_batches(self, batch_size: int | None = None) -> pa.RecordBatchReader:
+        """All rows as a stream of batches of at most *batch_size* rows."""
+        return self._dataset.scan(Scan(batch_size=batch_size))
+
+    def to_pandas(self, **kwargs: Any) -> Any:
+        """All rows as a pandas DataFrame; keywords go to `pyarrow.Table.to_pandas`."""
+        require("pandas", extra="pandas", needed_by="to_pandas()")
+        return self.to_arrow().to_pandas(**kwargs)
+
+    def to_polars(self) -> Any:
+        """The table as a polars LazyFrame, read when collected."""
+        polars = require("polars", extra="polars", needed_by="to_polars()")
+        return polars.scan_pyarrow_dataset(self.to_lance())
+
+    def to_lance(self) -> Any:
+        """The `lance.LanceDataset` of the version shown, for what pylance alone can do."""
+        return self._dataset.lance
+
+    @overload
+    def search(self, query: None = None) -> LanceEmptyQueryBuilder: ...
+
+    @overload
+    def search(
+        self, query: Any, vector_column_name: str | None = None, query_type: QueryType = "auto"
+    ) -> LanceVectorQueryBuilder: ...
+
+    def search(
+        self, query: Any = None, vector_column_name: str | None = None, query_type: QueryType = "auto"
+    ) -> LanceEmptyQueryBuilder | LanceVectorQueryBuilder:
+        """Ask for the rows nearest to *query*; nothing runs until a `to_*` method is called.
+
+        Args:
+            query: A vector (array or list of numbers); several (2-d array, list of lists); or anything that the
+                column's embedding function takes, such as a text or a list of texts. None reads rows in table order.
+            vector_column_name: The column to search; not needed when only one fits.
+            query_type: `"vector"`, or `"auto"` for the same.
+
+        Returns:
+            A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
+        """
+        shown = self._dataset
+        searcher = Searcher(
+            shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
+        )
+        if query is None and query_type == "auto":
+            return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
+        return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))
+
+    def take_offsets(self, offsets: Iterable[int]) -> LanceTakeQueryBuilder:
+        """Ask for the rows at *offsets*, counted from 0 over the rows there are, in the order given; repeats count.
+
+        Returns:
+            A builder: `.select()` and `.with_row_id()` refine it, `.to_list()` and others read the rows.
+        """
+        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("offset", offsets))
+
+    def take_row_ids(self, row_ids: Iterable[int]) -> LanceTakeQueryBuilder:
+        """Ask for the rows with these ids, which `search().with_row_id()` tells as `_rowid`, in the order given.
+
+        Ids of no row are left out. Returns a builder, as `take_offsets` does.
+        """
+        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("row id", row_ids))

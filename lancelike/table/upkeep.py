@@ -1,0 +1,53 @@
+"""A table kept in shape."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from lancelike.legacy import warn_deprecated
+from lancelike.lifecycle.health import TableHealth, examine_health
+from lancelike.storage import CleanupStats, CompactionStats, OptimizeStats, TableStatistics, maintenance
+from lancelike.table.embedding import Embedding
+
+
+class Upkeep(Embedding):
+    """Compacts, cleans up, and tells how the table is."""
+
+    def optimize(
+        self,
+        *,
+        cleanup_older_than: timedelta | None = None,
+        delete_unverified: bool = False,
+        retrain: bool = False,
+    ) -> OptimizeStats:
+        """Merge small files, bring indices up to date without retraining, and drop old versions.
+
+        Args:
+            cleanup_older_than: Versions older than this go, unless tagged; None is 7 days.
+            delete_unverified: Also delete young files that no version names; safe only when nobody else writes.
+            retrain: Does nothing, and warns; LanceDB's scripts may have it.
+        """
+        if retrain:
+            warn_deprecated("optimize(retrain=True)", "create_index(...)")
+        return maintenance.optimize(
+            self._shown, cleanup_older_than=cleanup_older_than, delete_unverified=delete_unverified
+        )
+
+    def compact_files(self, **options: Any) -> CompactionStats:
+        """Merge small files; keywords go to pylance's `optimize.compact_files`."""
+        return maintenance.compact_files(self._shown, **options)
+
+    def cleanup_old_versions(
+        self, older_than: timedelta | None = None, *, delete_unverified: bool = False
+    ) -> CleanupStats:
+        """Delete versions older than *older_than* (None: 2 weeks), unless tagged, and the files only they need."""
+        return maintenance.cleanup_old_versions(self._shown, older_than, delete_unverified=delete_unverified)
+
+    def health(self) -> TableHealth:
+        """How the table is, and what to do about what ails it; nothing is embedded or changed."""
+        return examine_health(self._dataset, self._bindings, self.embedding_errors(), self.verify())
+
+    def stats(self) -> TableStatistics:
+        """Bytes, rows, indices and fragment sizes."""
+        return maintenance.stats(self._dataset)

@@ -1,0 +1,125 @@
+"""Rows in, changed and out of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lancelike.errors import QueryError
+from lancelike.ingest import ingest, update_rows
+from lancelike.merge import LanceMergeInsertBuilder
+from lancelike.query.predicates import value_to_sql
+from lancelike.table.handle import Handle
+from lancelike.types import AddResult, DeleteResult, OnBadVectors, OnEmbeddingError, Rows, UpdateResult, WriteMode
+
+
+class Writing(Handle):
+    """Adds, updates, merges and deletes rows, and keeps their vectors in step."""
+
+    def add(
+        self,
+        data: Rows,
+        mode: WriteMode = "append",
+        on_bad_vectors: OnBadVectors = "error",
+        fill_value: float = 0.0,
+        progress: Any = None,
+        write_parallelism: int | None = None,
+        *,
+        on_embedding_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
+    ) -> AddResult:
+        """Add rows in one commit, embedding the sources of those that carry no vector.
+
+        Each distinct source is embedded once, and not at all if the database holds its vector already. What a function
+        answered is durable before more is asked of it: after a crash or an error, the same call goes on from there.
+
+        Args:
+            data: Dicts, `LanceModel`s, a pandas or polars frame, Arrow data, a Lance or Hugging Face dataset, or an
+                iterator of batches of these, which may be larger than memory. A column left out is null.
+            mode: `"overwrite"` replaces the rows, and keeps the schema and its functions.
+            on_bad_vectors: What to do with a vector given that has the wrong length or NaN, or is null in a column
+                that no function fills: raise, drop the row, fill the missing values, or make it null.
+            fill_value: The value for `"fill"`.
+            on_embedding_error: What to do with a row whose source its function refuses: `"raise"` writes nothing,
+                `"quarantine"` keeps it with a null vector, `"drop"` leaves it out; the last two list it in
+                `embedding_errors`.
+            budget_tokens: Most tokens to send to functions.
+            progress: True for a bar, a callable that takes a dict of counts, or a tqdm.
+            write_parallelism: Accepted for LanceDB's scripts; Lance chooses.
+
+        Raises:
+            BadDataError: A row doesn't fit the schema; nothing is written.
+            EmbeddingError: A function failed; nothing is written, and what was paid for is kept.
+            BudgetExceeded: The next request would take more tokens than are left; likewise.
+        """
+        if mode not in ("append", "overwrite"):
+            raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
+        self._shown.refresh()
+        embedder = self._records.embedder(on_embedding_error, budget_tokens)
+        reader = ingest(
+            data,
+            self.schema,
+            self._bindings,
+            embedder=embedder,
+            on_bad_vectors=on_bad_vectors,
+            fill_value=fill_value,
+            progress=progress,
+        )
+        with embedder:
+            version = self._shown.append(reader) if mode == "append" else self._shown.overwrite(reader)
+        if mode == "overwrite":
+            self._records.replaced(embedder.started)
+        self._upkeep.after_write(self._shown)
+        return AddResult(version, embedder.finish())
+
+    def merge_insert(self, on: str | Iterable[str]) -> LanceMergeInsertBuilder:
+        """Start an upsert keyed on *on*: say what happens to rows on either side, then `.execute(rows)`.
+
+        Example:
+            >>> import lancelike
+            >>> table = lancelike.connect("memory://").create_table("t", [{"id": 1, "n": 1}])
+            >>> merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            >>> merge.execute([{"id": 1, "n": 5}, {"id": 2, "n": 7}]).num_inserted_rows
+            1
+        """
+        on = [on] if isinstance(on, str) else list(on)
+        self._shown.refresh()
+        return LanceMergeInsertBuilder(
+            self._shown, self._bindings, on, self._records.embedder, self._upkeep.after_write
+        )
+
+    def update(
+        self,
+        where: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        values_sql: Mapping[str, str] | None = None,
+        on_embedding_error: OnEmbeddingError = "raise",
+        budget_tokens: int | None = None,
+    ) -> UpdateResult:
+        """Change columns of the rows that match, and in the same commit the vectors made from them.
+
+        Args:
+            where: SQL filter; None means every row.
+            values: New values by column.
+            values_sql: New values as SQL expressions over the row's old ones, as in `{"n": "n + 1"}`.
+            on_embedding_error: As in `add`; an update leaves no row out, so `"drop"` is refused.
+            budget_tokens: As in `add`.
+
+        Raises:
+            EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
+        """
+        if (values is None) == (values_sql is None):
+            raise ValueError("update takes exactly one of values= and values_sql=")
+        embedder = self._records.embedder(on_embedding_error, budget_tokens)
+        new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
+        result = update_rows(self._shown, self._bindings, new, where, embedder=embedder)
+        self._upkeep.after_write(self._shown)
+        return result
+
+    def delete(self, where: str) -> DeleteResult:
+        """Delete the rows that match the SQL filter *where*."""
+        if not where.strip():
+            raise QueryError("delete needs a filter; 'true' deletes every row")
+        deleted, version = self._shown.delete(where)
+        return DeleteResult(num_deleted_rows=deleted, version=version)
