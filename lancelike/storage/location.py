@@ -24,6 +24,7 @@ from lancelike.storage.failures import Subject, lance_errors, readable
 from lancelike.storage.handles import close_table
 from lancelike.types import StorageOptions
 
+_CHILD_CACHE_BYTES = 16 << 20
 _SUFFIX = ".lance"
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -78,10 +79,15 @@ class Location:
         return readable(self.uri)
 
     def child(self, path: str) -> Location:
-        """The location *path* below this one, the same each time; of a database in memory, another in memory."""
+        """The location *path* below this one, the same each time; of a database in memory, another in memory.
+
+        It has small caches of its own: it is for tables that grow by many small commits, and Lance would remember
+        what it read of every one of them.
+        """
         if path not in self._children:
             uri = self.uri if self.is_memory else f"{self.uri}/{path}"
-            self._children[path] = Location(uri, self.storage_options, self._session)
+            caches = lance.Session(metadata_cache_size_bytes=_CHILD_CACHE_BYTES)
+            self._children[path] = Location(uri, self.storage_options, caches)
         return self._children[path]
 
     def with_options(self, storage_options: StorageOptions | None) -> Location:
