@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; it
 from benchmarks import add, embed, functions, search
 from benchmarks.report import Page, with_section
 from benchmarks.scale import full, quick
+from lancelike._torchvision import declare_operators
 
 STUDIES = {"search": search, "add": add, "embed": embed, "functions": functions}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=STUDIES, action="append", help="run this study alone; prints the page")
     parser.add_argument("--write", action="store_true", help="put the studies of --only into the page, in their places")
     options = parser.parse_args(arguments)
+    declare_operators()  # other contestants import what lancelike would declare them for
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="lancelike-bench-") as folder:
         scale = (quick if options.quick else full)(Path(folder))

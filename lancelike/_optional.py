@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lancelike._torchvision import IMPORTERS, declare_operators
+
 
 def require(module: str, *, extra: str, needed_by: str) -> Any:
     """Import *module*, or raise an ImportError that says how to install it.
@@ -17,6 +19,8 @@ def require(module: str, *, extra: str, needed_by: str) -> Any:
     Raises:
         ImportError: The module, or something that it imports, is not installed.
     """
+    if module.partition(".")[0] in IMPORTERS:
+        declare_operators()
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -12,14 +12,28 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import ipaddress
 import multiprocessing
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from lancelike._torchvision import declare_operators
 from lancelike.embeddings import get_registry
 
 multiprocessing.set_start_method("spawn", force=True)  # lance's threads do not survive a fork
+
+
+class _WithOperators:
+    """Sees to torchvision's operators for tests that import a package themselves, as `require` does for lancelike."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "torchvision":
+            declare_operators()
+
+
+sys.meta_path.insert(0, _WithOperators)
 
 
 @pytest.fixture(autouse=True, scope="session")

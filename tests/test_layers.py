@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "lancelike"
 LAYERS = (
     ["errors"],
     ["types"],
+    ["_torchvision"],
     ["_optional"],
     ["index"],
     ["legacy"],
