@@ -1,6 +1,7 @@
 """Chroma at work, in the Python that has it: requests come in by line, as JSON, and are answered likewise.
 
 Its default function downloads an archive with a graph. Given a folder in that graph's place, its own code runs on that.
+With a function of one's own, it is given rows by as many as it takes at once, as its users have to.
 """
 
 from __future__ import annotations
@@ -12,11 +13,44 @@ from pathlib import Path
 from typing import Any
 
 import chromadb
+from chromadb.api.types import EmbeddingFunction
 from chromadb.config import Settings
 from chromadb.utils.embedding_functions import DefaultEmbeddingFunction, ONNXMiniLM_L6_V2
+from service import Service
+
+
+class Provider(EmbeddingFunction[list[str]]):
+    """The service as a function of Chroma's."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def __call__(self, input: list[str]) -> Any:
+        return self._service.embed(input)
 
 
 class Worker:
+    def serve(self, folder: str, fails_at: int | None) -> None:
+        self._client = chromadb.PersistentClient(folder, Settings(anonymized_telemetry=False))
+        self._service = Service()
+        self._service.fails_at = fails_at
+
+    def store(self, name: str, verb: str, ids: list[str], texts: list[str]) -> float:
+        collection = self._client.get_or_create_collection(name, embedding_function=Provider(self._service))
+        most, begin = self._client.get_max_batch_size(), time.perf_counter()
+        for _ in range(2):  # the whole again, if the service fails once
+            try:
+                for start in range(0, len(ids), most):
+                    rows = slice(start, start + most)
+                    getattr(collection, verb)(ids=ids[rows], documents=texts[rows])
+                break
+            except RuntimeError:
+                continue
+        return time.perf_counter() - begin
+
+    def paid(self) -> int:
+        return self._service.paid
+
     def model(self, folder: str) -> None:
         ONNXMiniLM_L6_V2.DOWNLOAD_PATH = Path(folder)
 

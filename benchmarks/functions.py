@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +16,7 @@ from numpy.typing import NDArray
 
 import lancelike
 import lancelike.embeddings
+from benchmarks.chroma import ChromaProcess, about_chroma, chroma_process
 from benchmarks.data import Documented, documented
 from benchmarks.embed import MODEL, Embedder, LibraryEmbedder
 from benchmarks.report import Goal, Section, Table, say
@@ -33,8 +29,10 @@ from lancelike.types import Vectors
 K = 10
 LEAST_SPEED = {"lancelike, default": 1.3, "lancelike, default, int8": 3.0}
 """How many times as fast as another library's function lancelike's is to be."""
-CHROMA_PYTHON = "CHROMA_PYTHON"
-"""Variable that names a Python that has chromadb, where this one has not."""
+ABOUT_CHROMAS_GRAPH = (
+    " Its default function downloads a graph; it was given the one that lancelike writes from the same weights, with "
+    "its own code around it, which pads every text to 256 tokens."
+)
 CHROMA_FILES = ("config.json", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 
 QUESTIONS: Mapping[str, frozenset[str]] = {
@@ -106,42 +104,30 @@ class LanceDB(LibraryEmbedder):
 
 
 class Chroma:
-    """A collection with Chroma's default function, in a process of its own."""
+    """A collection with Chroma's default function."""
 
     name = "chromadb, default"
 
-    def __init__(self, python: str, folder: Path) -> None:
-        command = [python, str(Path(__file__).with_name("chroma_worker.py"))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, process: ChromaProcess, folder: Path) -> None:
+        self._process = process
         self._count = 0
-        self._ask("model", str(chroma_model(folder)))
-        self.version: str = self._ask("version")
+        process.ask("model", str(chroma_model(folder)))
 
     def start(self, folder: Path) -> None:
-        self._ask("start", str(folder))
+        self._process.ask("start", str(folder))
 
     def add(self, texts: Sequence[str]) -> None:
         self._count = len(texts)
-        self._ask("add", list(texts))
+        self._process.ask("add", list(texts))
 
     def vectors(self) -> Vectors:
-        return np.array(self._ask("vectors", self._count), dtype=np.float32)
+        return np.array(self._process.ask("vectors", self._count), dtype=np.float32)
 
     def embed_queries(self, queries: Sequence[str]) -> Vectors:
-        return np.array(self._ask("embed_queries", list(queries)), dtype=np.float32)
+        return np.array(self._process.ask("embed_queries", list(queries)), dtype=np.float32)
 
     def cpu_s(self) -> float:
-        return float(self._ask("cpu_s"))
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _ask(self, *request: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return json.loads(self._process.stdout.readline())
+        return float(self._process.ask("cpu_s"))
 
 
 def chroma_model(folder: Path) -> Path:
@@ -155,11 +141,6 @@ def chroma_model(folder: Path) -> Path:
     for name in CHROMA_FILES:  # it looks whether they are there, and reads none of them
         (folder / "onnx" / name).touch()
     return folder
-
-
-def chroma_python() -> str | None:
-    """A Python that has chromadb: this one, or the one that the variable `CHROMA_PYTHON` names; or None."""
-    return sys.executable if importlib.util.find_spec("chromadb") else os.environ.get(CHROMA_PYTHON)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,26 +171,22 @@ def run(scale: Scale) -> Section:
     corpus, held_out = documented(scale.documented), documented(scale.documented, skip=True)
     texts = [each.text for each in corpus]
     queries = [*QUESTIONS, *(each.summary for each in held_out)]
-    python = chroma_python()
-    chroma = [Chroma(python, scale.folder / "chroma-model")] if python else []
-    contestants: list[Contestant] = [
-        Lancelike("lancelike, default", "default"),
-        Lancelike("lancelike, default, int8", "default", precision="int8"),
-        Lancelike("lancelike, sentence-transformers", "sentence-transformers"),
-        LanceDB(),
-        *chroma,
-    ]
-    try:
+    with chroma_process() as process:
+        contestants: list[Contestant] = [
+            Lancelike("lancelike, default", "default"),
+            Lancelike("lancelike, default, int8", "default", precision="int8"),
+            Lancelike("lancelike, sentence-transformers", "sentence-transformers"),
+            LanceDB(),
+        ]
+        if process is not None:
+            contestants.append(Chroma(process, scale.folder / "chroma-model"))
         costs = measure(contestants, texts, scale)
         torch = Reference()
         sources, asked = torch.encode(texts), torch.encode(queries)
         qualities = {each.name: quality(each, corpus, queries, sources, asked) for each in contestants}
-    finally:
-        for each in chroma:
-            each.stop()
     return Section(
         "Embedding functions: the same model, its cost and its quality",
-        text(scale, texts, len(held_out), chroma),
+        text(scale, texts, len(held_out), process),
         [as_table(len(texts), costs, qualities)],
         goals_of(costs),
     )
@@ -274,7 +251,7 @@ def nearest(queries: Vectors, vectors: Vectors) -> NDArray[np.int64]:
     return rows
 
 
-def text(scale: Scale, texts: Sequence[str], held_out: int, chroma: Sequence[Chroma]) -> str:
+def text(scale: Scale, texts: Sequence[str], held_out: int, chroma: ChromaProcess | None) -> str:
     lengths = np.percentile([len(each) for each in texts], [10, 50, 90]).astype(int)
     return (
         f"`add` of texts of mixed length to a new table through {MODEL} on the CPU, one thread, each library with a "
@@ -283,22 +260,12 @@ def text(scale: Scale, texts: Sequence[str], held_out: int, chroma: Sequence[Chr
         f"other work on the machine disturbs least. Data: {len(texts)} whole docstrings of the standard library, of "
         f"modules and of what is in them, of {lengths[0]} (10th percentile), {lengths[1]} (median) and {lengths[2]} "
         "(90th) characters. What is over the model's 256 tokens is cut, by lancelike since `on_long` says so. "
-        f"{about_chroma(chroma)}\n\n"
+        f"{about_chroma(chroma)}{ABOUT_CHROMAS_GRAPH if chroma else ''}\n\n"
         "Quality: *cosine* is the mean cosine of the vectors stored to those of `SentenceTransformer.encode` (torch, "
         f"float32); *recall@{K}* is the share of torch's {K} nearest texts that are among the contestant's, over "
         f"{len(QUESTIONS)} questions in plain words and the summaries of {held_out} other docstrings; *MRR* is the "
         "mean reciprocal rank of the first text of a module that answers the question, over the questions. Neighbours "
         "are by an exact scan."
-    )
-
-
-def about_chroma(chroma: Sequence[Chroma]) -> str:
-    if not chroma:
-        return f"chromadb is not in this Python, and the variable `{CHROMA_PYTHON}` names none that has it."
-    return (
-        f"chromadb {chroma[0].version} runs in a process of its own. Its default function downloads a graph; it was "
-        "given the one that lancelike writes from the same weights, with its own code around it, which pads every text "
-        "to 256 tokens."
     )
 
 

@@ -23,14 +23,16 @@ class Scale:
     texts: int
     text_passes: int
     documented: int
+    lifecycle_rows: int
+    unchanged_rows: int
 
 
 def full(folder: Path) -> Scale:
-    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3, 400)
+    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3, 400, 20_000, 100_000)
 
 
 def quick(folder: Path) -> Scale:
-    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2, 60)
+    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2, 60, 2_000, 20_000)
 
 
 def fresh_folder(parent: Path) -> Path:

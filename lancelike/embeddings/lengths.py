@@ -46,16 +46,20 @@ class LongText:
 def long_texts(function: EmbeddingFunction, values: Sequence[Any], role: Role = "source") -> dict[int, LongText]:
     """Those of *values* that are texts over the limit of *function*, by position."""
     limit = limit_of(function)
-    places = [] if limit is None else [place for place, value in enumerate(values) if isinstance(value, str)]
-    if limit is None or not places:
+    if limit is None:
+        return {}
+    found = over_limit(function, values, limit, role)
+    return {place: _fitted(function, values[place], tokens, limit, role) for place, tokens in found.items()}
+
+
+def over_limit(function: EmbeddingFunction, values: Sequence[Any], limit: int, role: Role = "source") -> dict[int, int]:
+    """The tokens of those of *values* that are texts of more than *limit* tokens, prompt included, by position."""
+    places = [place for place, value in enumerate(values) if isinstance(value, str)]
+    if not places:
         return {}
     prompted = function.prompted([values[place] for place in places], role)
     tokens = call_with_retry(lambda: function.count_tokens(prompted), function=function)
-    found: dict[int, LongText] = {}
-    for place, count in zip(places, tokens, strict=True):
-        if count > limit:
-            found[place] = _fitted(function, values[place], count, limit, role)
-    return found
+    return {place: count for place, count in zip(places, tokens, strict=True) if count > limit}
 
 
 def limit_of(function: EmbeddingFunction) -> int | None:

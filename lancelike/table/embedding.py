@@ -10,6 +10,7 @@ from lancelike.embeddings import EmbeddingFunction, EmbeddingFunctionConfig
 from lancelike.errors import SchemaError
 from lancelike.lifecycle import freshness, migration
 from lancelike.lifecycle.failed import embedding_errors, retry_failed
+from lancelike.lifecycle.lengths import long_sources
 from lancelike.lifecycle.planning import plan_add
 from lancelike.table.handle import Handle
 from lancelike.types import EmbeddingPlan, EmbeddingReceipt, OnEmbeddingError, Rows
@@ -56,6 +57,21 @@ class Embedding(Handle):
         receipt = retry_failed(self._shown, self._bindings, self._records.failures, embedder, progress)
         self._upkeep.after_write(self._shown)
         return receipt
+
+    def long_sources(self) -> pa.Table:
+        """The rows whose source is longer than its function takes, so that the vector is of a part or a mean of it.
+
+        Sources are counted as they were when they were embedded; nothing is embedded. A row whose long source was
+        refused has no vector and is among the `embedding_errors`.
+
+        Returns:
+            A row for each of them: `row_id` (Lance's `_rowid`), `vector_column`, `source_column`, `tokens` (prompt
+            included), `limit`, and `on_long`, the function's policy.
+
+        Raises:
+            EmbeddingFunctionUnavailable: A function can't be made here, so its tokens can't be counted.
+        """
+        return long_sources(self._dataset, self._bindings)
 
     def verify(self) -> pa.Table:
         """The rows whose vector no longer matches its source, also after another program wrote to the table.

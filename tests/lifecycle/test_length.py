@@ -103,6 +103,37 @@ def test_truncate_is_counted_and_is_the_vector_of_the_beginning(tmp_path: Path) 
     assert found[f"{SAME} five"] == found[f"{SAME} six"] == pytest.approx(vector_of(SAME))
 
 
+@pytest.mark.parametrize("policy", ["truncate", "mean"])
+def test_rows_whose_vector_is_not_of_the_whole_source_are_listed(tmp_path: Path, policy: str) -> None:
+    table = make_table(tmp_path, on_long=policy)
+    table.add(rows("short", f"{SAME} five six", SAME))
+    sent()
+    listed = table.long_sources()
+    assert sent() == []
+    (row,) = table.search().where("id = 1").with_row_id().to_list()
+    assert listed.to_pylist() == [
+        {
+            "row_id": row["_rowid"],
+            "vector_column": "vector",
+            "source_column": "text",
+            "tokens": 6,
+            "limit": 4,
+            "on_long": policy,
+        }
+    ]
+    table.update(where="id = 1", values={"text": "shorter"})
+    assert table.long_sources().num_rows == 0
+
+
+def test_a_long_source_that_was_refused_has_no_vector_to_list(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    table.add(rows("short", f"{SAME} five"), on_embedding_error="quarantine")
+    assert table.long_sources().schema.names == [
+        *("row_id", "vector_column", "source_column", "tokens", "limit", "on_long")
+    ]
+    assert table.long_sources().num_rows == 0
+
+
 def test_mean_embeds_every_word(tmp_path: Path) -> None:
     table = make_table(tmp_path, on_long="mean")
     receipt = table.add(rows("short", f"{SAME} five", f"{SAME} six seven", SAME)).embedding
