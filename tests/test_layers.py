@@ -18,6 +18,7 @@ LAYERS = (
     ["_optional"],
     ["index"],
     ["legacy"],
+    ["context", "tensors", "uris"],
     ["schema"],
     ["embeddings"],
     ["rerankers"],

@@ -41,6 +41,11 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """The rows as one batch, empty if there are none."""
+    return pa.concat_batches(table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)])
+
+
 def flatten_columns(table: pa.Table, flatten: bool | int | None = None) -> pa.Table:
     """*table* with struct columns made into one column per field, named `outer.inner`.
 

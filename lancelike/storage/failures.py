@@ -114,6 +114,12 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         r"Ref conflict error: tag (?P<tag>\S+) already exists",
         lambda match, message, subject: QueryError(f"there is a tag {match['tag']!r} already; tags.update() moves it"),
     ),
+    (
+        r"[Ff]ield (?P<column>.+) cannot contain `\.`",
+        lambda match, message, subject: SchemaError(
+            f"column {match['column']!r}: a name can't have a dot in it, which stands between a struct and its fields"
+        ),
+    ),
     (r"Dataset already exists", lambda match, message, subject: TableExistsError(subject.table)),
     (r"Dataset at path \S+ was not found|Not found: \S+/_versions\b", _table_not_found),
     (r"Lance index not found: name=(?P<index>[^,\s]+)", _index_not_found),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, overload
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
 from lancelike._optional import require
 from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
 from lancelike.query.plan import Scan
+from lancelike.query.results import one_batch
 from lancelike.query.take import LanceTakeQueryBuilder, take_from
 from lancelike.search.run import Searcher
 from lancelike.search.take import Taker
 from lancelike.table.handle import Handle
 from lancelike.types import QueryType
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 
 class Reading(Handle):
@@ -39,15 +44,29 @@ class Reading(Handle):
         """All rows as a stream of batches of at most *batch_size* rows."""
         return self._dataset.scan(Scan(batch_size=batch_size))
 
-    def to_pandas(self, **kwargs: Any) -> Any:
+    def to_pandas(self, **kwargs: Any) -> pd.DataFrame:
         """All rows as a pandas DataFrame; keywords go to `pyarrow.Table.to_pandas`."""
         require("pandas", extra="pandas", needed_by="to_pandas()")
-        return self.to_arrow().to_pandas(**kwargs)
+        frame: pd.DataFrame = self.to_arrow().to_pandas(**kwargs)
+        return frame
 
-    def to_polars(self) -> Any:
-        """The table as a polars LazyFrame, read when collected."""
+    def to_polars(self, batch_size: int | None = None) -> pl.LazyFrame:
+        """The version shown as a polars LazyFrame, read when collected.
+
+        Columns and filters go down to Lance, and rows stream in batches of at most *batch_size*, in both of polars'
+        engines.
+        """
         polars = require("polars", extra="polars", needed_by="to_polars()")
-        return polars.scan_pyarrow_dataset(self.to_lance())
+        frame: pl.LazyFrame = polars.scan_pyarrow_dataset(self.to_lance(), batch_size=batch_size)
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """All rows as an Arrow C stream, which pandas, polars, DuckDB, DataFusion and others take a table by."""
+        return self.to_batches().__arrow_c_stream__(requested_schema)
+
+    def __getitems__(self, offsets: Sequence[int]) -> pa.RecordBatch:
+        """The rows at *offsets*, in their order: what torch's `DataLoader` asks a dataset for."""
+        return one_batch(self.take_offsets(offsets).to_arrow())
 
     def to_lance(self) -> Any:
         """The `lance.LanceDataset` of the version shown, for what pylance alone can do."""

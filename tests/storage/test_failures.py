@@ -54,6 +54,7 @@ SAYINGS: list[tuple[BaseException, type[LancelikeError]]] = [
     (OSError("Append with different schema: `id` should have type int64 but type was double"), BadDataError),
     (OSError("Invalid user input: The field `id` contained null values even though"), BadDataError),
     (OSError('Invalid user input: Cannot cast column "id" from Int64 to Float64'), SchemaError),
+    (OSError("Top level field a.b cannot contain `.`. Maybe you meant to create a struct field?"), SchemaError),
     (OSError("Invalid user input: Error parsing statement: SELECT 1 (sql parser error: Expected"), QueryError),
     (TypeError("Query column t must be a vector. Got string."), QueryError),
     (NotImplementedError("Only BTREE"), QueryError),

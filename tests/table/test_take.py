@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import lancelike
@@ -67,3 +68,12 @@ def test_every_form_of_the_rows(table: lancelike.Table) -> None:
 def test_offsets_that_are_none(table: lancelike.Table, numbers: list[Any]) -> None:
     with pytest.raises(QueryError, match="offset"):
         table.take_offsets(numbers).to_list()
+
+
+def test_torch_asks_for_rows_by_offset(docs: lancelike.Table) -> None:
+    batch = docs.__getitems__([3, 0, 3])
+    assert isinstance(batch, pa.RecordBatch)
+    assert batch["id"].to_pylist() == [3, 0, 3]
+    assert docs.__getitems__([]).num_rows == 0
+    with pytest.raises(QueryError, match="no row at offset 5"):
+        docs.__getitems__([5])

@@ -1,0 +1,19 @@
+"""LanceDB's path of a few functions."""
+
+from __future__ import annotations
+
+from lancelike.query.predicates import value_to_sql
+from lancelike.query.results import flatten_columns
+from lancelike.tensors import batch_to_tensor, batch_to_tensor_dict, batch_to_tensor_rows, tbl_to_tensor
+from lancelike.uris import get_uri_scheme, join_uri
+
+__all__ = [
+    "batch_to_tensor",
+    "batch_to_tensor_dict",
+    "batch_to_tensor_rows",
+    "flatten_columns",
+    "get_uri_scheme",
+    "join_uri",
+    "tbl_to_tensor",
+    "value_to_sql",
+]
