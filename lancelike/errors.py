@@ -30,9 +30,15 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── ModelDriftError (RuntimeError)          another model behind a function's name: .stored .current .cosine
     ├── BudgetExceeded (RuntimeError)           the next request would take too many tokens: .budget .spent .needed
     ├── SecretError (ValueError)                a secret written out where its variable's name belongs: .setting
+    ├── MediaError (ValueError)                 an image or a sound can't be had: .source
+    │   ├── BadMediaError                       the bytes are none, are cut short, or are of another kind
+    │   ├── MediaTooLargeError                  more bytes or pixels than allowed: .limit
+    │   ├── MediaRefusedError (PermissionError) an address that must not be asked, or a redirect too many
+    │   └── MediaFetchError (OSError)           it could not be fetched: .status .attempts
     └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
         ├── EmbeddingFunctionUnavailable        the function can't be made here: .function .hint
         ├── BadEmbeddingError (ValueError)      it answered with too few, ragged or non-finite vectors
+        ├── BadInputError (ValueError)          it took every input but this one; the reason is kept
         ├── InputTooLong (ValueError)           a text is longer than the function takes: .tokens .limit
         ├── EmbeddingTimeoutError (TimeoutError)  it didn't answer in time: .timeout_s
         └── RetryDeadlineExceeded (TimeoutError)  tries ran out of time: .attempts .slept_s
@@ -322,6 +328,50 @@ class BudgetExceeded(LancelikeError, RuntimeError):
         )
 
 
+class MediaError(LancelikeError, ValueError):
+    """An image or a sound can't be had from what was given.
+
+    Attributes:
+        source: The path or URL, without credentials, or what else was given; shortened.
+    """
+
+    def __init__(self, problem: str, *, source: str = "", **facts: Any) -> None:
+        self.source = source
+        for name, value in facts.items():
+            setattr(self, name, value)
+        super().__init__(f"{source}: {problem}" if source else problem)
+
+
+class BadMediaError(MediaError):
+    """The bytes are no image or sound, are cut short, or are of another kind than is asked for."""
+
+
+class MediaTooLargeError(MediaError):
+    """More bytes, pixels or seconds than are allowed; found out before all of them are read.
+
+    Attributes:
+        limit: Most that are allowed.
+    """
+
+    limit: float
+
+
+class MediaRefusedError(MediaError, PermissionError):
+    """An address within this machine or its network, a scheme that isn't taken, or more redirects than are followed."""
+
+
+class MediaFetchError(MediaError, OSError):
+    """A path or URL could not be read.
+
+    Attributes:
+        status: HTTP status of the answer; None if there was none.
+        attempts: How often it was tried.
+    """
+
+    status: int | None = None
+    attempts: int = 1
+
+
 class EmbeddingError(LancelikeError, RuntimeError):
     """An embedding function failed; its own exception is the `__cause__`.
 
@@ -360,6 +410,10 @@ class EmbeddingFunctionUnavailable(EmbeddingError):
 
 class BadEmbeddingError(EmbeddingError, ValueError):
     """A function answered with too few vectors, of the wrong length, or with NaN."""
+
+
+class BadInputError(EmbeddingError, ValueError):
+    """A function took the other inputs of a request and not this one; what it says of it is the `__cause__`."""
 
 
 class InputTooLong(EmbeddingError, ValueError):

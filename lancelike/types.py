@@ -21,6 +21,8 @@ listed, or it is left out and listed."""
 OnLong: TypeAlias = Literal["error", "truncate", "mean"]
 """What becomes of a text that is longer than its function takes: it is refused; its end is left out; or all of it is
 embedded in windows, and the mean of their vectors taken."""
+Modality: TypeAlias = Literal["text", "image", "audio", "video"]
+"""What a value is to an embedding function."""
 IndexPolicy: TypeAlias = Literal["auto", "manual"]
 """Whether writes bring the indices up to date, or only `optimize` does."""
 

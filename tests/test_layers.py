@@ -19,6 +19,7 @@ LAYERS = (
     ["index"],
     ["legacy"],
     ["context", "tensors", "uris"],
+    ["media"],
     ["schema"],
     ["embeddings"],
     ["rerankers"],

@@ -10,11 +10,13 @@ from lancelike.embeddings.registry import BUILT_IN, EmbeddingFunctionRegistry, g
 
 if TYPE_CHECKING:
     from lancelike.embeddings.adapters import from_callable, from_langchain, from_llama_index
+    from lancelike.embeddings.media import MediaEmbeddingFunction
 
 __all__ = [
     "EmbeddingFunction",
     "EmbeddingFunctionConfig",
     "EmbeddingFunctionRegistry",
+    "MediaEmbeddingFunction",
     "TextEmbeddingFunction",
     "from_callable",
     "from_langchain",
@@ -23,14 +25,18 @@ __all__ = [
     "register",
 ]
 
-
-_ADAPTERS = ("from_callable", "from_langchain", "from_llama_index")
+_HOMES = {
+    "MediaEmbeddingFunction": "lancelike.embeddings.media",
+    "from_callable": "lancelike.embeddings.adapters",
+    "from_langchain": "lancelike.embeddings.adapters",
+    "from_llama_index": "lancelike.embeddings.adapters",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """An adapter, or the class of a built-in function, imported when first asked for."""
-    if name in _ADAPTERS:
-        return getattr(importlib.import_module("lancelike.embeddings.adapters"), name)
+    """An adapter, a base class, or the class of a built-in function, imported when first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     for target in BUILT_IN.values():
         module, _, attribute = target.partition(":")
         if attribute == name:

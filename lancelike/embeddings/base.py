@@ -196,7 +196,8 @@ class EmbeddingFunction(BaseModel, ABC):
         """Embed *values*, which are to be stored: a list without None, at most `batch_size` long.
 
         Returns:
-            One vector per value in their order, shape (n, ndims()); an array or a sequence of arrays or lists.
+            One vector per value in their order, shape (n, ndims()); an array or a sequence of arrays or lists. An
+            exception among them, not raised, says why that one value has no vector; the others' vectors count.
         """
 
     @abstractmethod
@@ -341,6 +342,7 @@ class EmbeddingFunction(BaseModel, ABC):
 
 
 _TRANSPORT_SETTINGS = frozenset(EmbeddingFunction.model_fields) - {"source_prompt", "query_prompt"} | {
+    "allow_private_addresses",
     "base_url",
     "default_headers",
     "device",
@@ -349,6 +351,11 @@ _TRANSPORT_SETTINGS = frozenset(EmbeddingFunction.model_fields) - {"source_promp
     "headers",
     "host",
     "http_client",
+    "fetch_concurrency",
+    "fetch_timeout_s",
+    "max_audio_s",
+    "max_pixels",
+    "max_source_bytes",
     "num_workers",
     "organization",
     "profile_name",

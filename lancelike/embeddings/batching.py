@@ -18,7 +18,7 @@ from lancelike.embeddings.lengths import embed_in_parts
 from lancelike.embeddings.rates import paced
 from lancelike.embeddings.retrying import CallStats, call_with_retry
 from lancelike.embeddings.timeouts import within
-from lancelike.errors import BadEmbeddingError, EmbeddingError, shorten
+from lancelike.errors import BadEmbeddingError, BadInputError, EmbeddingError, shorten
 
 Answer: TypeAlias = NDArray[Any] | EmbeddingError
 """A vector, shape (ndims,), or (m, ndims) from a function of multivectors; or why there is none."""
@@ -162,7 +162,8 @@ def _request_queries(
 def checked_answers(function: EmbeddingFunction, answer: Any, count: int) -> list[Answer]:
     """The *count* vectors that *function* answered with, as arrays of its dtype.
 
-    One that is no vector of `ndims()` finite numbers is a `BadEmbeddingError` in its place, `row` its position.
+    One that is no vector of `ndims()` finite numbers is a `BadEmbeddingError` in its place, `row` its position; an
+    exception in the place of a vector is a `BadInputError`, whose cause it is.
 
     Raises:
         BadEmbeddingError: Too few or too many.
@@ -170,7 +171,7 @@ def checked_answers(function: EmbeddingFunction, answer: Any, count: int) -> lis
     ndims = call_with_retry(function.ndims, function=function)
     dtype = function.vector_dtype()
     items = _items(function, answer, count)
-    whole = _as_array(items, dtype)
+    whole = None if any(isinstance(item, Exception) for item in items) else _as_array(items, dtype)
     if whole is not None and whole.shape == (count, ndims) and _is_finite(whole):
         return list(whole)
     return [_checked(function, item, ndims, dtype, position) for position, item in enumerate(items)]
@@ -189,6 +190,8 @@ def _items(function: EmbeddingFunction, answer: Any, count: int) -> Any:
 
 
 def _checked(function: EmbeddingFunction, item: Any, ndims: int, dtype: np.dtype[Any], position: int) -> Answer:
+    if isinstance(item, Exception):
+        return _refused(function, item, position)
     vector = None if item is None else _as_array(item, dtype)
     if vector is None or vector.ndim not in (1, 2):
         return _bad(function, f"answered {shorten(item)} in place of a vector", position)
@@ -214,6 +217,13 @@ def _is_finite(vectors: NDArray[Any]) -> bool:
 
 def _bad(function: EmbeddingFunction, problem: str, position: int | None) -> BadEmbeddingError:
     return BadEmbeddingError(f"{function.label} {problem}", function=function.label, row=position)
+
+
+def _refused(function: EmbeddingFunction, reason: Exception, position: int) -> BadInputError:
+    facts = {"attempts": reason.attempts} if hasattr(reason, "attempts") else {}
+    error = BadInputError(function.redact(str(reason)), function=function.label, row=position, **facts)
+    error.__cause__ = reason
+    return error
 
 
 @contextmanager

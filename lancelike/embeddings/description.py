@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-Modality: TypeAlias = Literal["text", "image", "audio", "video"]
+from lancelike.types import Modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

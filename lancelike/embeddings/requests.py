@@ -16,7 +16,7 @@ from lancelike.embeddings.base import EmbeddingFunction
 from lancelike.embeddings.batching import Answer, pack, placing_errors, request_sources
 from lancelike.embeddings.lengths import embed_in_parts
 from lancelike.embeddings.retrying import CallStats
-from lancelike.errors import BadEmbeddingError, EmbeddingError, EmbeddingFunctionUnavailable
+from lancelike.errors import BadEmbeddingError, BadInputError, EmbeddingError, EmbeddingFunctionUnavailable
 
 Paid: TypeAlias = Callable[[Sequence[int], Sequence[Answer]], None]
 """Told of inputs, by position, as soon as their answers are there."""
@@ -42,7 +42,8 @@ def embed_distinct(
     A request that the service refuses for what is in it is halved until the input at fault is alone, which takes about
     2 log2(n) more requests; the other inputs are embedded. A failure that has nothing to do with the inputs (a wrong
     key, a service that stays down, a bug in the function) is raised at once. Where the first inputs that were tried
-    alone all fail, others are tried before the function is taken to be broken.
+    alone all fail, others are tried before the function is taken to be broken. An input for which the function answers
+    an exception in the place of a vector fails alone, and nothing is sent again.
 
     Args:
         function: What embeds them, `max_concurrency` requests at a time.
@@ -183,7 +184,7 @@ class _Run:
             self._answers[place] = answer
             if isinstance(answer, EmbeddingError):
                 answer.row = place
-                self._failed_alone += 1
+                self._failed_alone += not isinstance(answer, BadInputError)  # a function that says so is not broken
             else:
                 self._works = True
         if self._paid and places:

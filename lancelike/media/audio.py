@@ -1,0 +1,212 @@
+"""Sounds: a value that is one, whatever it was given as, and its samples at the rate that is wanted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from lancelike._optional import require
+from lancelike.errors import BadMediaError, MediaError, MediaTooLargeError, shorten
+from lancelike.media.arrays import as_samples, is_array
+from lancelike.media.formats import kind_of, mime_type
+from lancelike.media.image import media_schema
+from lancelike.media.limits import DEFAULT, MediaLimits
+from lancelike.media.sources import read_source
+
+_SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+_RIFF_HEADER = 8
+_MOST_PLAYED_BYTES = 4 << 20
+
+
+class Audio:
+    """A sound: encoded bytes, a path or URL, or samples. Nothing is opened until it is asked for.
+
+    Args:
+        source: One of
+            bytes of a WAV, FLAC, OGG, MP3, AIFF or AU file;
+            a path or a `file:`, `data:`, `http(s):`, `s3:`, `gs:` or `abfs:` URL, as a str or a path;
+            samples, a numpy array or a tensor of shape (n,) or (n, channels), int16, int32, or floats from -1 to 1;
+            a pair of samples and their rate; a dict with `array` and `sampling_rate`;
+            another `Audio`.
+        sampling_rate: Samples a second, where *source* is samples alone.
+
+    Raises:
+        MediaError: *source* is none of these.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Any, sampling_rate: int | None = None) -> None:
+        self._source = _checked(source, sampling_rate)
+
+    @property
+    def uri(self) -> str | None:
+        """The path or URL, if it was given as one."""
+        return self._source if isinstance(self._source, str) else None
+
+    def data(self, limits: MediaLimits = DEFAULT) -> bytes:
+        """The encoded bytes: as given, as they are at the path or URL now, or samples as WAV.
+
+        Raises:
+            MediaError: They can't be read within *limits*.
+        """
+        if isinstance(self._source, bytes):
+            return self._source
+        return read_source(self._source, limits) if isinstance(self._source, str) else _encoded(*self._source)
+
+    def samples(self, sampling_rate: int | None = None, limits: MediaLimits = DEFAULT) -> NDArray[np.float32]:
+        """One channel, the mean of all, decoded now; float32 from -1 to 1, shape (n,).
+
+        Args:
+            sampling_rate: Samples a second; None for those that it was recorded at.
+            limits: What is read at most.
+
+        Raises:
+            BadMediaError: It is no sound, or one that is cut short.
+            MediaTooLargeError: It has more bytes or seconds than allowed.
+            MediaError: It can't be read.
+        """
+        channels, rate = self._decoded(limits)
+        mono = channels.mean(axis=1, dtype=np.float32)
+        return mono if sampling_rate in (None, rate) else _resampled(mono, rate, int(sampling_rate or rate))
+
+    @property
+    def sampling_rate(self) -> int:
+        """Samples a second of the recording.
+
+        Raises:
+            MediaError: It can't be read.
+        """
+        return self._source[1] if isinstance(self._source, tuple) else self._decoded(DEFAULT)[1]
+
+    def key(self) -> bytes:
+        """What equal sounds share: the encoded bytes, or the path or URL as written."""
+        return (
+            b"u" + self._source.encode("utf-8", "surrogatepass")
+            if isinstance(self._source, str)
+            else b"b" + self.data()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self.key() == other.key() if isinstance(other, Audio) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(hashlib.blake2b(self.key(), digest_size=8).digest())
+
+    def __repr__(self) -> str:
+        if isinstance(self._source, bytes):
+            return f"Audio({mime_type(self._source)}, {len(self._source)} bytes)"
+        if isinstance(self._source, str):
+            return f"Audio({shorten(self._source)})"
+        samples, rate = self._source
+        return f"Audio({len(samples) / rate:.2f} s, {rate} Hz)"
+
+    def _repr_html_(self) -> str:
+        """The player that a notebook shows; a path or URL is not opened for it."""
+        if self.uri is not None:
+            return f"<code>{html.escape(repr(self))}</code>"
+        data = self.data()
+        if len(data) > _MOST_PLAYED_BYTES:
+            return f"<code>{html.escape(repr(self))}</code>"
+        sound = base64.b64encode(data).decode()
+        return f'<audio controls src="data:{html.escape(mime_type(data))};base64,{sound}"></audio>'
+
+    def _decoded(self, limits: MediaLimits) -> tuple[NDArray[np.float32], int]:
+        if isinstance(self._source, tuple):
+            samples, rate = self._source
+            _refuse_length(len(samples), rate, limits, "")
+            return _as_floats(samples), rate
+        return decoded(self.data(limits), limits, self.uri or "")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return media_schema(cls)
+
+
+def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> tuple[NDArray[np.float32], int]:
+    """The samples in *data*, float32 of shape (n, channels), and how many there are a second."""
+    soundfile = require("soundfile", extra="audio", needed_by="Audio")
+    if kind_of(data) != "audio":
+        raise BadMediaError(f"this is no sound that is read here, but {mime_type(data)}", source=source)
+    _refuse_cut(data, source)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _refuse_length(file.frames, file.samplerate, limits, source)
+            most = int(limits.max_audio_s * file.samplerate)
+            samples = file.read(most + 1, dtype="float32", always_2d=True)
+            announced, rate = file.frames, file.samplerate
+    except soundfile.SoundFileError as error:
+        raise BadMediaError(f"the sound is broken or cut short ({error})", source=source) from error
+    _refuse_length(len(samples), rate, limits, source)
+    if not len(samples):
+        raise BadMediaError("the sound is empty", source=source)
+    if mime_type(data) != "audio/mpeg" and len(samples) < announced:
+        raise BadMediaError("the sound is cut short", source=source)
+    if not np.isfinite(samples).all():
+        raise BadMediaError("the samples have NaN or infinity", source=source)
+    return samples, rate
+
+
+def _refuse_cut(data: bytes, source: str) -> None:
+    """A WAV file says how long it is; its decoder takes less without a word."""
+    if data[:4] == b"RIFF":
+        size = int.from_bytes(data[4:8], "little")
+        if size not in _UNKNOWN_SIZES and size + _RIFF_HEADER > len(data) + 1:
+            raise BadMediaError("the sound is cut short", source=source)
+
+
+def _refuse_length(frames: int, rate: int, limits: MediaLimits, source: str) -> None:
+    if frames > limits.max_audio_s * rate:
+        raise MediaTooLargeError(
+            f"it lasts {frames / rate:.0f} s, and {limits.max_audio_s:g} s are allowed",
+            source=source,
+            limit=limits.max_audio_s,
+        )
+
+
+def _as_floats(samples: NDArray[Any]) -> NDArray[np.float32]:
+    if samples.dtype.kind == "i":
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    return samples.astype(np.float32, copy=False)
+
+
+def _resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    soxr = require("soxr", extra="audio", needed_by="Audio.samples")
+    return np.asarray(soxr.resample(mono, rate, wanted), dtype=np.float32)
+
+
+def _checked(source: Any, rate: int | None) -> Any:
+    if isinstance(source, Audio):
+        return source._source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        uri = os.fspath(source)
+        if isinstance(uri, str) and uri.strip():
+            return uri
+    if isinstance(source, dict) and "array" in source:
+        source, rate = source["array"], source.get("sampling_rate", rate)
+    elif isinstance(source, tuple) and len(source) == 2 and is_array(source[0]):
+        source, rate = source
+    if not is_array(source):
+        raise MediaError(f"{shorten(source)} is no sound: give bytes, a path or URL, or (samples, sampling_rate)")
+    if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or rate < 1:
+        raise MediaError(f"samples go with their rate in Hz, (samples, sampling_rate); {rate!r} is none")
+    return as_samples(source).copy(), int(rate)
+
+
+def _encoded(samples: NDArray[Any], rate: int) -> bytes:
+    soundfile = require("soundfile", extra="audio", needed_by="Audio")
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype=_SUBTYPES[samples.dtype.name])
+    return file.getvalue()

@@ -1,0 +1,243 @@
+"""Images: a value that is one, whatever it was given as, and its pixels, right side up."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from lancelike._optional import require
+from lancelike.errors import BadMediaError, MediaError, MediaTooLargeError, shorten
+from lancelike.media.arrays import as_pixels, is_array
+from lancelike.media.formats import PILLOW_FORMATS, kind_of, mime_type
+from lancelike.media.limits import DEFAULT, MediaLimits
+from lancelike.media.sources import read_source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_THUMBNAIL_PIXELS = 160
+
+
+class Image:
+    """An image: encoded bytes, a path or URL, a PIL image, or pixels. Nothing is opened until it is asked for.
+
+    Args:
+        source: One of
+            bytes of a JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, JPEG 2000, PPM or ICO file;
+            a path or a `file:`, `data:`, `http(s):`, `s3:`, `gs:` or `abfs:` URL, as a str or a path;
+            a PIL image;
+            a numpy array or a tensor of pixels, shape (height, width), (height, width, 1, 3 or 4), or with the channels
+            first; uint8, uint16 (grey), bool, or floats from 0 to 1, which become the nearest of 256 steps;
+            another `Image`.
+
+    Raises:
+        MediaError: *source* is none of these.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Any) -> None:
+        self._source = _checked(source)
+
+    @property
+    def uri(self) -> str | None:
+        """The path or URL, if it was given as one."""
+        return self._source if isinstance(self._source, str) else None
+
+    def data(self, limits: MediaLimits = DEFAULT) -> bytes:
+        """The encoded bytes: as given; as they are at the path or URL now; pixels as PNG, as TIFF where PNG would lose.
+
+        Raises:
+            MediaError: They can't be read within *limits*.
+        """
+        if isinstance(self._source, bytes):
+            return self._source
+        return read_source(self._source, limits) if isinstance(self._source, str) else _encoded(self._source)
+
+    def pil(self, limits: MediaLimits = DEFAULT) -> PILImage:
+        """The picture as a PIL image of mode RGB, decoded now.
+
+        It is turned as its EXIF says, of an animation the first frame, with what is transparent on white, and 16 bits a
+        channel scaled to 8.
+
+        Raises:
+            BadMediaError: It is no image, or one that is cut short.
+            MediaTooLargeError: It has more bytes or pixels than allowed.
+            MediaError: It can't be read.
+        """
+        if isinstance(self._source, bytes | str):
+            return decoded(self.data(limits), limits, self.uri or "")
+        _refuse_pixels(self._source, limits, "")
+        return upright_rgb(self._source)
+
+    def key(self) -> bytes:
+        """What equal images share: the encoded bytes, or the path or URL as written."""
+        return (
+            b"u" + self._source.encode("utf-8", "surrogatepass")
+            if isinstance(self._source, str)
+            else b"b" + self.data()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self.key() == other.key() if isinstance(other, Image) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(hashlib.blake2b(self.key(), digest_size=8).digest())
+
+    def __repr__(self) -> str:
+        if isinstance(self._source, bytes):
+            return f"Image({mime_type(self._source)}, {len(self._source)} bytes)"
+        if isinstance(self._source, str):
+            return f"Image({shorten(self._source)})"
+        return f"Image({self._source.width}x{self._source.height}, {self._source.mode})"
+
+    def thumbnail(self, most_pixels: int = _THUMBNAIL_PIXELS) -> bytes:
+        """A PNG at most *most_pixels* wide and high.
+
+        Raises:
+            MediaError: The image can't be read.
+        """
+        small = self.pil()
+        small.thumbnail((most_pixels, most_pixels))
+        return _saved(small, "PNG")
+
+    def _repr_png_(self) -> bytes | None:
+        """The thumbnail that a notebook shows; a path or URL is not opened for it."""
+        return None if self.uri is not None else self.thumbnail()
+
+    def _repr_html_(self) -> str | None:
+        return None if self.uri is None else f"<code>{html.escape(repr(self))}</code>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return media_schema(cls)
+
+
+def media_schema(cls: Callable[[Any], Any]) -> CoreSchema:
+    """How pydantic takes an `Image` or `Audio`: whatever it is made from; it writes the bytes."""
+
+    def made(value: Any) -> Any:
+        try:
+            return cls(value)
+        except MediaError as error:
+            raise ValueError(str(error)) from error
+
+    return core_schema.no_info_plain_validator_function(
+        made, serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.data())
+    )
+
+
+def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> PILImage:
+    """The image in *data*, as `Image.pil` gives it."""
+    pillow = _pillow()
+    if kind_of(data) != "image":
+        raise BadMediaError(f"this is no image that is read here, but {mime_type(data)}", source=source)
+    try:
+        with pillow.open(io.BytesIO(data), formats=_formats()) as image:
+            _refuse_pixels(image, limits, source)
+            image.load()
+            return upright_rgb(image)
+    except MediaError:
+        raise
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+        raise MediaTooLargeError(str(error), source=source, limit=limits.max_pixels) from error
+    except Exception as error:  # decoders raise whatever broken bytes lead them to
+        raise BadMediaError(f"the image is broken or cut short ({error})", source=source) from error
+
+
+def upright_rgb(image: PILImage) -> PILImage:
+    """*image* in RGB, as a viewer would show it."""
+    transpose = require("PIL.ImageOps", extra="images", needed_by="Image.pil").exif_transpose
+    upright: PILImage = transpose(image)
+    if upright.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        return _from_deep(upright)
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        on_white: PILImage = _pillow().new("RGBA", rgba.size, "white")
+        on_white.alpha_composite(rgba)
+        return on_white.convert("RGB")
+    return upright.copy() if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def _from_deep(image: PILImage) -> PILImage:
+    """A grey image of more than 8 bits: pillow would cut off what is above 255."""
+    levels = np.asarray(image).astype(np.float64)
+    brightest = levels.max(initial=0.0)
+    full = 1.0 if image.mode == "F" and brightest <= 1 else 255.0 if image.mode == "F" and brightest <= 255 else 65535.0
+    grey = np.clip(np.nan_to_num(levels) / full * 255 + 0.5, 0, 255).astype(np.uint8)
+    rgb: PILImage = _pillow().fromarray(grey).convert("RGB")
+    return rgb
+
+
+def _checked(source: Any) -> Any:
+    if isinstance(source, Image):
+        return source._source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return _checked_uri(os.fspath(source))
+    if is_pil(source):
+        return source.copy()
+    if is_array(source):
+        return _from_pixels(as_pixels(source))
+    raise MediaError(
+        f"{shorten(source)} is no image: give bytes, a path or URL, a PIL image, or an array of (height, width, 3)"
+    )
+
+
+def _checked_uri(uri: Any) -> str:
+    if not isinstance(uri, str) or not uri.strip():
+        raise MediaError(f"{uri!r} is no path or URL of an image")
+    return uri
+
+
+def is_pil(value: Any) -> bool:
+    """Whether *value* is a PIL image; pillow is not imported for it."""
+    return any(f"{cls.__module__}.{cls.__qualname__}" == "PIL.Image.Image" for cls in type(value).__mro__)
+
+
+def _from_pixels(pixels: NDArray[Any]) -> Any:
+    return _pillow().fromarray(pixels)
+
+
+def _encoded(image: Any) -> bytes:
+    exif = {"exif": image.getexif().tobytes()} if image.getexif() else {}
+    return _saved(image, "PNG" if image.mode in _PNG_MODES else "TIFF", **exif)
+
+
+def _saved(image: Any, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def _refuse_pixels(image: Any, limits: MediaLimits, source: str) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise MediaTooLargeError(
+            f"it has {image.width} x {image.height} pixels, and {limits.max_pixels} are allowed",
+            source=source,
+            limit=limits.max_pixels,
+        )
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `PILLOW_FORMATS` that this pillow was built with."""
+    pillow = _pillow()
+    pillow.init()
+    return tuple(name for name in PILLOW_FORMATS if name in pillow.OPEN)
+
+
+def _pillow() -> Any:
+    return require("PIL.Image", extra="images", needed_by="Image")

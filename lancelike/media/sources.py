@@ -1,0 +1,149 @@
+"""Bytes of a path or URL, from wherever it leads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import stat
+from pathlib import Path, PureWindowsPath
+from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
+
+from pyarrow import fs
+
+from lancelike.errors import MediaError, MediaFetchError, MediaRefusedError, MediaTooLargeError, shorten
+from lancelike.media.fetch import fetch, shown
+from lancelike.media.limits import DEFAULT, MediaLimits
+
+OBJECT_STORES = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
+SCHEMES = frozenset({"http", "https", "file", "data"}) | OBJECT_STORES
+SUFFIXES = re.compile(
+    r"\.(jpe?g|jfif|png|gif|webp|bmp|tiff?|avif|jp2|p[bgpn]m|ico|wav|flac|ogg|oga|opus|mp3|aiff?|au)$", re.IGNORECASE
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # one letter would be a Windows drive
+_ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)\S")
+_HARMLESS_OPTIONS = frozenset({"region"})
+_REMOTE = frozenset({"http", "https"}) | OBJECT_STORES
+
+
+def scheme_of(source: str) -> str:
+    """Scheme of the URL *source* in lower case; `""` for a path."""
+    match = _SCHEME.match(source)
+    return match[1].lower() if match else ""
+
+
+def looks_like_source(text: str) -> bool:
+    """Whether *text* is a path or URL of media rather than words, as far as its form tells; nothing is opened.
+
+    It is if it has a scheme that is read here, begins as an absolute path or one from `.`, `..` or `~` does, or ends
+    like the name of an image's or sound's file; and has one line.
+    """
+    text = text.strip()
+    if "\n" in text:
+        return False
+    return scheme_of(text) in SCHEMES or bool(_ROOTED.match(text)) or bool(SUFFIXES.search(text))
+
+
+def is_remote(source: str) -> bool:
+    """Whether *source* is waited for rather than read from a disk."""
+    return scheme_of(source) in _REMOTE
+
+
+def read_source(source: str | os.PathLike[str], limits: MediaLimits = DEFAULT) -> bytes:
+    """The bytes of *source*: a path (`~` is the home directory), or a `file:`, `data:`, `http(s)` or object-store URL.
+
+    Raises:
+        MediaFetchError: It can't be read.
+        MediaRefusedError: It leads where it must not.
+        MediaTooLargeError: It has more bytes than allowed.
+    """
+    text = os.fspath(source)
+    scheme = scheme_of(text)
+    if scheme in ("http", "https"):
+        return fetch(text, limits)
+    if scheme == "data":
+        return _from_data_url(text, limits)
+    if scheme in OBJECT_STORES:
+        return _from_object_store(text, limits)
+    if scheme == "file":
+        return _from_file(_path_of_url(text), limits)
+    if scheme and "://" in text:
+        known = ", ".join(sorted(SCHEMES))
+        raise MediaRefusedError(f"the scheme {scheme!r} is not read here, only {known}", source=shown(text))
+    return _from_file(_local_path(text), limits)
+
+
+def _path_of_url(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise MediaRefusedError("a file URL of another host is not read", source=url)
+    path = url2pathname(parts.path)
+    return Path(path[1:] if os.name == "nt" and re.match(r"/[A-Za-z]:", path) else path)
+
+
+def _local_path(text: str) -> Path:
+    path = Path(text).expanduser()
+    if "\\" in text and os.name != "nt" and not path.exists():
+        return Path(PureWindowsPath(text).as_posix()).expanduser()
+    return path
+
+
+def _from_file(path: Path, limits: MediaLimits) -> bytes:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise MediaRefusedError("it is no regular file", source=str(path))
+            if found.st_size > limits.max_bytes:
+                raise _too_large(str(path), limits)
+            return file.read(limits.max_bytes)
+    except MediaError:
+        raise
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise MediaFetchError(f"it can't be read ({problem})", source=shorten(str(path))) from error
+
+
+def _from_data_url(url: str, limits: MediaLimits) -> bytes:
+    head, comma, payload = url.partition(",")
+    if len(payload) > 4 * limits.max_bytes:
+        raise _too_large(head, limits)
+    try:
+        data = base64.b64decode(unquote(payload), validate=True) if head.endswith(";base64") else None
+    except (binascii.Error, ValueError) as error:
+        raise MediaFetchError("its base64 is broken", source=head[:80]) from error
+    data = unquote_to_bytes(payload) if data is None else data
+    if not comma or len(data) > limits.max_bytes:
+        raise _too_large(head[:80], limits) if comma else MediaFetchError("it has no data", source=head[:80])
+    return data
+
+
+def _from_object_store(url: str, limits: MediaLimits) -> bytes:
+    options = set(parse_qs(urlsplit(url).query))
+    if options - _HARMLESS_OPTIONS and not limits.allow_private_addresses:
+        among = ", ".join(sorted(options - _HARMLESS_OPTIONS))
+        raise MediaRefusedError(
+            f"its options ({among}) could lead anywhere; allow_private_addresses=True lets them", source=shown(url)
+        )
+    try:
+        store, path = fs.FileSystem.from_uri(url)
+        info = store.get_file_info(path)
+        if info.type != fs.FileType.File:
+            raise MediaFetchError("there is no such object", source=shown(url))
+        if info.size is not None and info.size > limits.max_bytes:
+            raise _too_large(shown(url), limits)
+        with store.open_input_stream(path) as stream:
+            data = bytes(stream.read(limits.max_bytes + 1))
+    except MediaError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise MediaFetchError(f"it can't be read ({shorten(str(error), 200)})", source=shown(url)) from error
+    if len(data) > limits.max_bytes:
+        raise _too_large(shown(url), limits)
+    return data
+
+
+def _too_large(source: str, limits: MediaLimits) -> MediaTooLargeError:
+    return MediaTooLargeError(f"it has more than {limits.max_bytes} bytes", source=source, limit=limits.max_bytes)

@@ -1,0 +1,81 @@
+"""Which values are images and sounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from lancelike.errors import BadMediaError
+from lancelike.media.arrays import is_array
+from lancelike.media.audio import Audio
+from lancelike.media.formats import kind_of, mime_type
+from lancelike.media.image import Image, is_pil
+from lancelike.media.limits import MediaLimits
+from lancelike.media.sources import read_source
+from lancelike.types import Modality
+
+Media: TypeAlias = Image | Audio
+
+_PIXEL_DIMENSIONS = 3
+
+
+def as_media(value: Any) -> Media | None:
+    """*value* as an image or a sound, if its type says that it is one; a str is a text, whatever is in it.
+
+    Bytes are what they begin as; pixels are an array of three dimensions; samples go with their rate. None for anything
+    else.
+    """
+    if isinstance(value, Image | Audio):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(value))
+    if is_pil(value) or (is_array(value) and len(value.shape) == _PIXEL_DIMENSIONS):
+        return Image(value)
+    if is_sound(value):
+        return Audio(value)
+    return None
+
+
+def is_sound(value: Any) -> bool:
+    """Whether *value* is samples with their rate: a pair, or a dict with `array` and `sampling_rate`."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and is_array(value[0]) and not is_array(value[1])
+    return isinstance(value, Mapping) and {"array", "sampling_rate"} <= value.keys()
+
+
+def modality_of(value: Any) -> Modality | None:
+    """What *value* is as a query; None where its type doesn't tell. Nothing is decoded or opened."""
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return kind_of(bytes(value[:512]))
+    match as_media(value):
+        case Image():
+            return "image"
+        case Audio():
+            return "audio"
+    return None
+
+
+def read_media(source: str | os.PathLike[str], limits: MediaLimits) -> Media:
+    """What is at the path or URL *source*, an image or a sound as its bytes say.
+
+    Raises:
+        BadMediaError: It is neither.
+        MediaError: It can't be read.
+    """
+    data = read_source(source, limits)
+    media = _from_bytes(data)
+    if media is None:
+        raise BadMediaError(f"this is neither an image nor a sound, but {mime_type(data)}", source=str(source))
+    return media
+
+
+def _from_bytes(data: bytes) -> Media | None:
+    match kind_of(data):
+        case "image":
+            return Image(data)
+        case "audio":
+            return Audio(data)
+    return None
