@@ -15,7 +15,7 @@ LAYERS = (
     ["errors"],
     ["types"],
     ["_torchvision"],
-    ["_optional"],
+    ["_optional", "calls"],
     ["index"],
     ["legacy"],
     ["context", "tensors", "uris"],

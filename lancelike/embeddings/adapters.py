@@ -6,18 +6,16 @@ an object like it is given again, to the same call; nothing that a table names i
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import os
-import threading
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from lancelike.embeddings.awaiting import settled
 from lancelike.embeddings.base import Embeddings, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.registry import get_registry
@@ -26,11 +24,10 @@ from lancelike.errors import EmbeddingFunctionUnavailable
 
 __all__ = ["from_callable", "from_langchain", "from_llama_index"]
 
-T = TypeVar("T")
 EmbedTexts: TypeAlias = Callable[[list[str]], Any]
 """From a list of texts to one vector each, in their order; or an awaitable of these."""
 PROBE = "How many dimensions?"
-_starting = threading.Lock()
+_ASYNC_REQUESTS = 8
 
 
 def from_langchain(embeddings: Any, *, name: str | None = None, dim: int | None = None) -> LangChainFunction:
@@ -64,7 +61,12 @@ def from_llama_index(embedding: Any, *, name: str | None = None, dim: int | None
 
 
 def from_callable(
-    embed: EmbedTexts, *, query: EmbedTexts | None = None, name: str | None = None, dim: int | None = None
+    embed: EmbedTexts,
+    *,
+    query: EmbedTexts | None = None,
+    name: str | None = None,
+    dim: int | None = None,
+    **settings: Any,
 ) -> CallableFunction:
     """A plain function, a callable object or an `async def` as an embedding function.
 
@@ -72,7 +74,9 @@ def from_callable(
         embed: Takes a list of texts, at most `batch_size` long, and gives one vector each, in their order.
         query: The same for what is searched for; *embed* if not given.
         name: What tables call it; its own name if not given.
-        dim: Length of its vectors; one text is embedded to know it if not given.
+        dim: Length of its vectors; one text is embedded to know it if not given, and awaited in a loop of lancelike's.
+        settings: Those that every embedding function has, such as `batch_size` and `max_concurrency`. An `async def`
+            has up to 8 requests under way unless that says else, and a plain function one.
 
     Raises:
         TypeError: *embed* or *query* can't be called.
@@ -80,7 +84,9 @@ def from_callable(
     for each in (embed, query):
         if each is not None and not callable(each):
             raise TypeError(f"{each!r} can't be called; give a function from a list of texts to their vectors")
-    return _adapted(CallableFunction, "callable", _Pair(embed, query or embed), name, dim)
+    if _is_async(embed):
+        settings = {"max_concurrency": _ASYNC_REQUESTS, **settings}
+    return _adapted(CallableFunction, "callable", _Pair(embed, query or embed), name, dim, settings)
 
 
 class AdaptedFunction(TextEmbeddingFunction):
@@ -131,12 +137,14 @@ class AdaptedFunction(TextEmbeddingFunction):
         )
 
     @classmethod
-    def adapt(cls, wrapped: Any, name: str, kind: str, dim: int | None) -> Self:
+    def adapt(
+        cls, wrapped: Any, name: str, kind: str, dim: int | None, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> Self:
         """The function that *wrapped* is, known to this process from now on."""
-        function = cls(object_name=name, object_class=kind, dim=dim)
+        function = cls(object_name=name, object_class=kind, dim=dim, **settings)
         function._object = wrapped
         if dim is None:
-            function = cls.adapt(wrapped, name, kind, len(_probe(function)))
+            function = cls.adapt(wrapped, name, kind, len(_probe(function)), settings)
         cls._instances[_key(name, kind)] = function
         return function
 
@@ -205,11 +213,11 @@ class CallableFunction(AdaptedFunction):
     )
 
     def _embed(self, texts: list[str]) -> Embeddings:
-        vectors: Embeddings = _settled(self._object.embed(texts))
+        vectors: Embeddings = settled(self._object.embed(texts))
         return vectors
 
     def _embed_queries(self, texts: list[str]) -> Embeddings:
-        vectors: Embeddings = _settled(self._object.query(texts))
+        vectors: Embeddings = settled(self._object.query(texts))
         return vectors
 
 
@@ -223,11 +231,18 @@ class _Pair:
 Adapted = TypeVar("Adapted", bound=AdaptedFunction)
 
 
-def _adapted(cls: type[Adapted], alias: str, wrapped: Any, name: str | None, dim: int | None) -> Adapted:
+def _adapted(
+    cls: type[Adapted],
+    alias: str,
+    wrapped: Any,
+    name: str | None,
+    dim: int | None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Adapted:
     get_registry().get(alias)  # so that the class knows its registered name
     shown = wrapped.embed if isinstance(wrapped, _Pair) else wrapped
     kind = shown if inspect.isroutine(shown) else type(shown)
-    return cls.adapt(wrapped, name or _model_name(shown, kind), f"{kind.__module__}:{kind.__qualname__}", dim)
+    return cls.adapt(wrapped, name or _model_name(shown, kind), f"{kind.__module__}:{kind.__qualname__}", dim, settings)
 
 
 def _model_name(wrapped: Any, kind: Any) -> str:
@@ -240,6 +255,10 @@ def _probe(function: AdaptedFunction) -> Any:
     return np.asarray(function.compute_query_embeddings(PROBE)[0])
 
 
+def _is_async(embed: Any) -> bool:
+    return inspect.iscoroutinefunction(embed) or inspect.iscoroutinefunction(type(embed).__call__)
+
+
 def _check_methods(wrapped: Any, *names: str, like: str) -> None:
     missing = [name for name in names if not callable(getattr(wrapped, name, None))]
     if missing:
@@ -248,29 +267,3 @@ def _check_methods(wrapped: Any, *names: str, like: str) -> None:
 
 def _key(name: object, kind: object) -> str:
     return f"{name} {kind}"
-
-
-def _settled(answer: Any) -> Any:
-    """*answer*, awaited if it is to be: in a loop of lancelike's own, so that a client made in it goes on working."""
-    if not inspect.isawaitable(answer):
-        return answer
-    with _starting:
-        loop = _event_loop(os.getpid())
-    future = asyncio.run_coroutine_threadsafe(_awaited(answer), loop)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-async def _awaited(answer: Awaitable[T]) -> T:
-    return await answer
-
-
-@cache
-def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
-    """The loop that callables are awaited in, in a thread of its own: one for this process, not for its parent."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="lancelike-callables", daemon=True).start()
-    return loop

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lancelike.calls import current_call
+from lancelike.embeddings.awaiting import settled
 from lancelike.embeddings.base import EmbeddingFunction, Role, TextEmbeddingFunction
 from lancelike.embeddings.lengths import embed_in_parts
 from lancelike.embeddings.rates import paced
@@ -68,7 +70,7 @@ def embed_query(
         EmbeddingError: The request failed, or was answered with a bad vector.
         EmbeddingTimeoutError: There was no vector after *timeout_s* seconds.
     """
-    cancelled = threading.Event()
+    cancelled = _called_off()
     return within(timeout_s, lambda: _embed_query(function.ready(), query, cancelled, stats), function.label, cancelled)
 
 
@@ -88,10 +90,17 @@ def embed_queries(
         EmbeddingError: A request failed; `row` is the position of its first query.
         EmbeddingTimeoutError: The vectors weren't all there after *timeout_s* seconds.
     """
-    cancelled = threading.Event()
+    cancelled = _called_off()
     return within(
         timeout_s, lambda: _embed_queries(function.ready(), queries, cancelled, stats), function.label, cancelled
     )
+
+
+def _called_off() -> threading.Event:
+    """What is set when the call that this runs for is called off."""
+    event = threading.Event()
+    current_call().on_call_off(event.set)
+    return event
 
 
 def _embed_query(
@@ -140,7 +149,7 @@ def request_sources(
         EmbeddingError: The request failed as a whole.
     """
     prompted = _prompted(function, values, "source")
-    call = paced(lambda: function.compute_source_embeddings(prompted), function, values, stats, cancelled)
+    call = paced(lambda: settled(function.compute_source_embeddings(prompted)), function, values, stats, cancelled)
     answer = call_with_retry(call, function=function, stats=stats, cancelled=cancelled)
     return checked_answers(function, answer, len(values))
 
@@ -149,7 +158,7 @@ def _request_queries(
     function: EmbeddingFunction, query: Any, count: int, cancelled: threading.Event, stats: CallStats | None
 ) -> list[NDArray[Any]]:
     sent = query if isinstance(query, list) else [query]
-    call = paced(lambda: function.compute_query_embeddings(query), function, sent, stats, cancelled)
+    call = paced(lambda: settled(function.compute_query_embeddings(query)), function, sent, stats, cancelled)
     answer = call_with_retry(call, function=function, stats=stats, cancelled=cancelled)
     vectors: list[NDArray[Any]] = []
     for checked in checked_answers(function, answer, count):

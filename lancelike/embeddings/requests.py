@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -263,7 +264,7 @@ def _workers(count: int) -> Iterator[_Submit]:
         yield _run_here
         return
     with ThreadPoolExecutor(count, thread_name_prefix="lancelike-embed") as pool:
-        yield pool.submit
+        yield lambda call: pool.submit(copy_context().run, call)
 
 
 def _run_here(call: Callable[[], Sequence[Answer]]) -> Future[Sequence[Answer]]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
+from lancelike.calls import current_call, running
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import Answer
 from lancelike.embeddings.lengths import LongText, joined, limit_of, long_texts
@@ -102,6 +104,9 @@ class Embedder:
         self._long: dict[OnLong, int] = dict.fromkeys(get_args(OnLong), 0)
         self._seconds = 0.0
         self._at_work, self._stopped = threading.Lock(), threading.Event()
+        current_call().on_call_off(self._stopped.set)
+        with running(None):  # what was paid for is kept, whatever becomes of the call
+            self._context = copy_context()
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +129,7 @@ class Embedder:
         started = time.perf_counter()
         try:
             with self._at_work:
-                return self._answers(binding, inputs)
+                return self._context.run(self._answers, binding, inputs)
         finally:
             self._seconds += time.perf_counter() - started
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from lancelike.calls import CalledOff, current_call
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import embed_queries, embed_query
 from lancelike.errors import EmbeddingTimeoutError
@@ -56,8 +57,8 @@ class QueryVectors:
                 return self._lead(mine, key, function, query, left_s)
             try:
                 return leader.result(left_s)
-            except EmbeddingTimeoutError:
-                continue  # the leader's time is up; ours need not be
+            except (EmbeddingTimeoutError, CalledOff):
+                continue  # the leader's time is up, or nobody waits for it; ours need not be
             except TimeoutError:
                 raise EmbeddingTimeoutError(
                     f"{function.label} did not answer within {timeout_s:g} s",
@@ -97,7 +98,7 @@ class QueryVectors:
         except BaseException as error:
             with self._lock:
                 del self._under_way[key]
-            mine.set_exception(error)
+            mine.set_exception(CalledOff() if current_call().is_off else error)
             raise
         with self._lock:
             self._remember(key, vector)

@@ -21,6 +21,7 @@ from lance.dataset import Index
 from lance.fragment import DataFile, FragmentMetadata
 from lance.schema import LanceSchema
 
+from lancelike.calls import current_call
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.index import default_sub_vectors
 from lancelike.storage.pulling import Pull, callers_errors
@@ -177,7 +178,8 @@ def add_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata) -> 
     fill = ColumnFill(spec, dataset.errors)
 
     def run(latest: LanceDataset) -> None:
-        fill.write(latest)
+        with current_call().before_commit():
+            fill.write(latest)
         _commit(fill, latest, metadata, dataset)
 
     with callers_errors(fill):
@@ -199,11 +201,12 @@ def replace_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata,
 
     def run(latest: LanceDataset) -> None:
         nonlocal settings
-        fill.write(latest)
-        if not covered:
-            settings = [_fitting(each, spec.field.type) for each in indices_on(latest, name)]
-            built.extend(_built(fill, latest, metadata, dataset, settings))
-            covered.update(fill.files())
+        with current_call().before_commit():
+            fill.write(latest)
+            if not covered:
+                settings = [_fitting(each, spec.field.type) for each in indices_on(latest, name)]
+                built.extend(_built(fill, latest, metadata, dataset, settings))
+                covered.update(fill.files())
         _tag(latest, tag)
         _commit(fill, latest, metadata, dataset)
 
@@ -227,7 +230,8 @@ def restore_column(
 
     def run(latest: LanceDataset) -> None:
         fill.reuse = _reusable(then, latest, name, sources)
-        fill.write(latest)
+        with current_call().before_commit():
+            fill.write(latest)
         _commit(fill, latest, metadata, dataset)
 
     with callers_errors(fill):

@@ -6,6 +6,7 @@ from typing import Self
 
 import pyarrow as pa
 
+from lancelike.calls import current_call
 from lancelike.errors import TableExistsError
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.location import Location, write_first_version
@@ -50,16 +51,17 @@ class Dataset(Reading, Writing):
             raise TableExistsError(name)
         uri, pull = location.new_uri(name), Pull(reader)
         try:
-            with callers_errors(pull), lance_errors(Subject(table=name, uri=location.table_uri(name))):
-                made = write_first_version(
-                    location,
-                    name,
-                    uri,
-                    pull.reader,
-                    data_storage_version=data_storage_version,
-                    stable_row_ids=stable_row_ids,
-                )
-            location.publish(name, made)
+            with current_call().committing():
+                with callers_errors(pull), lance_errors(Subject(table=name, uri=location.table_uri(name))):
+                    made = write_first_version(
+                        location,
+                        name,
+                        uri,
+                        pull.reader,
+                        data_storage_version=data_storage_version,
+                        stable_row_ids=stable_row_ids,
+                    )
+                location.publish(name, made)
         except BaseException:
             location.discard(uri)
             raise

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from lance import LanceDataset, LanceOperation
 
+from lancelike.calls import current_call
 from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
 
@@ -58,8 +59,9 @@ def merge(
         builder.when_not_matched_insert_all()
     if clauses.when_not_matched_by_source_delete:
         builder.when_not_matched_by_source_delete(clauses.by_source_condition)
-    transaction, counts = builder.execute_uncommitted(rows)
-    operation = _exclusive(dataset, transaction.operation)
+    with current_call().before_commit():
+        transaction, counts = builder.execute_uncommitted(rows)
+        operation = _exclusive(dataset, transaction.operation)
     with committing():
         committed = commit(dataset, operation, storage_options, read_version=transaction.read_version)
     dataset._ds = committed._ds

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import pyarrow as pa
 from lance import LanceDataset
 
+from lancelike.calls import current_call
 from lancelike.errors import CommitConflictError, ReadOnlyTableError, SchemaError, TableClosedError, TableNotFoundError
 from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
@@ -170,12 +171,15 @@ class Showing:
             timeout_s: Longest time after which it is run again.
             mend: Build B-trees that miss rows again first, in commits of their own, since Lance would look for rows
                 through them, and compaction would hide what they miss.
+
+        Raises:
+            CalledOff: The call that this is for was called off before it committed.
         """
         deadline = time.monotonic() + timeout_s
         for attempt in count(1):
             latest = self._latest()
             try:
-                with self.errors():
+                with self.errors(), current_call().committing():
                     if mend:
                         rebuild(latest, self._stale_btrees(latest))
                     result = operation(latest)

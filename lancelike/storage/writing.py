@@ -12,6 +12,7 @@ import pyarrow as pa
 from lance import LanceDataset, LanceOperation, write_dataset
 from numpy.typing import NDArray
 
+from lancelike.calls import current_call, running
 from lancelike.errors import CommitConflictError
 from lancelike.query.predicates import check_filter, check_sql
 from lancelike.storage.merging import MergeClauses, merge
@@ -65,9 +66,10 @@ class Writing(Showing):
         latest, pull = self._latest(), Pull(reader)
         if mode == "append":
             if self._stale_btrees(latest):
-                latest = self.change(copy.copy)
+                with running(None):  # it mends, and is no part of the write
+                    latest = self.change(copy.copy)
             self._check_functions(reader.schema.metadata, latest)
-        with callers_errors(pull), self.errors():
+        with callers_errors(pull), self.errors(), current_call().committing():
             written = write_dataset(
                 pull.reader,
                 latest,

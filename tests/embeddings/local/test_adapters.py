@@ -13,7 +13,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from lancelike.embeddings.adapters import CallableFunction, from_callable, from_langchain, from_llama_index
-from lancelike.embeddings.base import EmbeddingFunction
+from lancelike.embeddings.base import EmbeddingFunction, TextEmbeddingFunction
 from lancelike.embeddings.batching import embed_queries, embed_query
 from lancelike.embeddings.registry import get_registry
 from lancelike.embeddings.requests import embed_sources
@@ -220,3 +220,37 @@ def test_create_finds_what_was_given() -> None:
     found = get_registry().get("callable").create(object_name="given", object_class=f"{__name__}:lengths")
     assert found is given
     assert isinstance(found, CallableFunction)
+
+
+def test_an_async_def_has_several_requests_under_way() -> None:
+    under_way, most = 0, 0
+
+    async def embed(texts: list[str]) -> list[list[float]]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        under_way -= 1
+        return [[1.0]] * len(texts)
+
+    embed_sources(from_callable(embed, dim=1, batch_size=1, max_concurrency=3), [str(i) for i in range(9)])
+    assert most == 3
+    assert from_callable(embed, dim=1).max_concurrency == 8
+    assert from_callable(lengths).max_concurrency == 1
+
+
+def test_a_class_may_give_its_methods_as_async_def() -> None:
+    class Awaited(TextEmbeddingFunction):
+        batch_size: int = 2
+        max_concurrency: int = 4
+
+        def ndims(self) -> int:
+            return 1
+
+        async def generate_embeddings(self, texts: Any, /) -> Any:  # type: ignore[override]  # what is under test
+            await asyncio.sleep(0)
+            return [[float(len(text))] for text in texts]
+
+    vectors = embed_sources(Awaited(), ["a", "bb", "ccc"])
+    assert [float(vector[0]) for vector in vectors if vector is not None] == [1.0, 2.0, 3.0]
+    assert float(embed_query(Awaited(), "dddd")[0]) == 4.0
