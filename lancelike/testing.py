@@ -131,7 +131,7 @@ class EmbeddingFunctionContract:
         count = min(function.batch_size + 1, self.largest_batch)
         vectors = self._sources(function, [self.texts[i % len(self.texts)] for i in range(count)])
         assert len(vectors) == count
-        self._assert_alike(vectors[: len(self.texts)], self._sources(function, self.texts))
+        self._assert_alike(vectors[: len(self.texts)], self._sources(function, self.texts[:count]))
         self._assert_alike(vectors[-1:], [vectors[(count - 1) % len(self.texts)]])
 
     def test_inputs_are_left_alone(self) -> None:

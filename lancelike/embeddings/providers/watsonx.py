@@ -14,6 +14,7 @@ from lancelike.embeddings.retrying import Verdict
 from lancelike.errors import VariableNotFoundError
 
 API_VERSION = "2024-05-31"
+TOKEN_PATH = "/identity/token"
 GRANT_TYPE = "urn:ibm:params:oauth:grant-type:apikey"
 RENEWED_BEFORE_S = 120.0
 """A token is renewed this long before it runs out."""
@@ -85,7 +86,7 @@ class WatsonxEmbeddings(HTTPTextFunction):
         """`"give up"` also for the 400 with which a key is refused a token."""
         asked = str(getattr(getattr(error, "response", None), "url", ""))
         verdict = super().classify_error(error)
-        return "give up" if verdict == "bisect" and asked.startswith(self.iam_url) else verdict
+        return "give up" if verdict == "bisect" and asked.startswith(f"{self.iam_url}{TOKEN_PATH}") else verdict
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **self._scope()}
@@ -119,7 +120,7 @@ class Login:
     def token(self) -> str:
         """A token that is good for some time yet."""
         if time.monotonic() >= self._renew_at:
-            reply = self._iam.post_form("/identity/token", self._form)
+            reply = self._iam.post_form(TOKEN_PATH, self._form)
             self._token = str(reply["access_token"])
             self._renew_at = time.monotonic() + float(reply.get("expires_in", 3600)) - RENEWED_BEFORE_S
         return self._token
