@@ -35,6 +35,8 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     │   ├── MediaTooLargeError                  more bytes or pixels than allowed: .limit
     │   ├── MediaRefusedError (PermissionError) an address that must not be asked, or a redirect too many
     │   └── MediaFetchError (OSError)           it could not be fetched: .status .attempts
+    ├── RerankError (RuntimeError)              a reranker failed: .reranker .hint; the cause is kept
+    │   └── RerankTimeoutError (TimeoutError)   its tries ran out of time
     └── EmbeddingError (RuntimeError)           a function failed: .function .row .column .hint; the cause is kept
         ├── EmbeddingFunctionUnavailable        the function can't be made here: .function .hint
         ├── BadEmbeddingError (ValueError)      it answered with too few, ragged or non-finite vectors
@@ -101,12 +103,14 @@ class BadVectorError(BadDataError):
 
 
 class ColumnNotFoundError(LancelikeError, KeyError):
-    """The table has no such column; or, with a dotted name, no such field in one."""
+    """The table, or the result of a search, has no such column; or, with a dotted name, no such field in one."""
 
-    def __init__(self, column: str, available: Collection[str]) -> None:
+    def __init__(
+        self, column: str, available: Collection[str], *, where: str = "this table has", hint: str = ""
+    ) -> None:
         self.column, self.available = column, list(available)
         missing = f"Field path `{column}` not found" if "." in column else f"no column {column!r}"
-        super().__init__(f"{missing}; this table has {', '.join(self.available) or 'none'}")
+        super().__init__(f"{missing}; {where} {', '.join(self.available) or 'none'}{f'; {hint}' if hint else ''}")
 
 
 class QueryError(LancelikeError, ValueError):
@@ -370,6 +374,23 @@ class MediaFetchError(MediaError, OSError):
 
     status: int | None = None
     attempts: int = 1
+
+
+class RerankError(LancelikeError, RuntimeError):
+    """A reranker failed, or answered what can't be read; a provider's own exception is the `__cause__`.
+
+    Attributes:
+        reranker: The reranker's class.
+        hint: The next step.
+    """
+
+    def __init__(self, problem: str, *, reranker: str, hint: str = "") -> None:
+        self.problem, self.reranker, self.hint = problem, reranker, hint
+        super().__init__(f"{problem}; {hint}" if hint else problem)
+
+
+class RerankTimeoutError(RerankError, TimeoutError):
+    """All tries of one request of a reranker together took longer than its `deadline_s`."""
 
 
 class EmbeddingError(LancelikeError, RuntimeError):

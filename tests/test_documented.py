@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lancelike
-from lancelike import errors, index
+from lancelike import errors, index, rerankers
 from lancelike.cli.commands import parser
 from lancelike.embeddings.registry import BUILT_IN
 from lancelike.merge import LanceMergeInsertBuilder
@@ -75,6 +75,11 @@ def test_every_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", index.__all__)
 def test_every_index(name: str) -> None:
+    assert is_in_code(name)
+
+
+@pytest.mark.parametrize("name", rerankers.__all__)
+def test_every_reranker(name: str) -> None:
     assert is_in_code(name)
 
 

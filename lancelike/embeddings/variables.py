@@ -6,6 +6,7 @@ A setting is written `"$var:NAME"`, or `"$var:NAME:default"`; the value is looke
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from lancelike.errors import VariableNotFoundError
 
@@ -47,6 +48,10 @@ class Variables:
             return value
         name, colon, default = value.removeprefix(PREFIX).partition(":")
         return self.get(name, default if colon else None)
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """Value of the first of *names* that has one; None if none has, an empty one aside."""
+        return next((value for name in names if (value := self.get(name, ""))), None)
 
 
 process_variables = Variables()

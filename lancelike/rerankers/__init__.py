@@ -6,24 +6,48 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lancelike.rerankers.answerdotai import AnswerdotaiRerankers
     from lancelike.rerankers.base import Reranker, check_reranker_result
+    from lancelike.rerankers.cohere import CohereReranker
+    from lancelike.rerankers.colbert import ColbertReranker
+    from lancelike.rerankers.cross_encoder import CrossEncoderReranker
+    from lancelike.rerankers.jinaai import JinaReranker
     from lancelike.rerankers.linear_combination import LinearCombinationReranker
     from lancelike.rerankers.mrr import MRRReranker
+    from lancelike.rerankers.openai import OpenaiReranker
     from lancelike.rerankers.rrf import RRFReranker
+    from lancelike.rerankers.voyageai import VoyageAIReranker
+    from lancelike.rerankers.watsonx import WatsonxReranker
 
 _HOMES = {
+    "AnswerdotaiRerankers": "answerdotai",
+    "CohereReranker": "cohere",
+    "ColbertReranker": "colbert",
+    "CrossEncoderReranker": "cross_encoder",
+    "JinaReranker": "jinaai",
     "LinearCombinationReranker": "linear_combination",
     "MRRReranker": "mrr",
+    "OpenaiReranker": "openai",
     "RRFReranker": "rrf",
     "Reranker": "base",
     "check_reranker_result": "base",
+    "VoyageAIReranker": "voyageai",
+    "WatsonxReranker": "watsonx",
 }
 
 __all__ = [
+    "AnswerdotaiRerankers",
+    "CohereReranker",
+    "ColbertReranker",
+    "CrossEncoderReranker",
+    "JinaReranker",
     "LinearCombinationReranker",
     "MRRReranker",
+    "OpenaiReranker",
     "RRFReranker",
     "Reranker",
+    "VoyageAIReranker",
+    "WatsonxReranker",
     "check_reranker_result",
 ]
 

@@ -63,6 +63,9 @@ class Reranker(ABC):
     def __str__(self) -> str:
         return type(self).__name__
 
+    def __repr__(self) -> str:  # nothing that may hold a key
+        return str(self)
+
     @abstractmethod
     def rerank_hybrid(self, query: str, vector_results: pa.Table, fts_results: pa.Table) -> pa.Table:
         """The rows of both searches as one list, each row once.

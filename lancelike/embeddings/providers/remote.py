@@ -182,7 +182,7 @@ class KeyedTextFunction(RemoteTextFunction):
         """
         if self.api_key:
             return process_variables.resolve(self.api_key)
-        found = next((value for name in self.key_variables if (value := self._variable(name))), None)
+        found = process_variables.first(self.key_variables)
         if found is None and not optional and self.key_variables:
             raise VariableNotFoundError(self.key_variables[0])
         return found

@@ -11,10 +11,13 @@ from pydantic import Field, model_validator
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.providers.remote import HTTPTextFunction, JSONClient, Model
 from lancelike.embeddings.retrying import Verdict
+from lancelike.embeddings.variables import process_variables
 from lancelike.errors import VariableNotFoundError
 
 API_VERSION = "2024-05-31"
 TOKEN_PATH = "/identity/token"
+DEFAULT_URL = "https://us-south.ml.cloud.ibm.com"
+IAM_URL = "https://iam.cloud.ibm.com"
 GRANT_TYPE = "urn:ibm:params:oauth:grant-type:apikey"
 RENEWED_BEFORE_S = 120.0
 """A token is renewed this long before it runs out."""
@@ -68,7 +71,7 @@ class WatsonxEmbeddings(HTTPTextFunction):
     space_id: str | None = None
     url: str | None = None
     params: dict[str, Any] | None = None
-    iam_url: str = "https://iam.cloud.ibm.com"
+    iam_url: str = IAM_URL
 
     @staticmethod
     def model_names() -> list[str]:
@@ -79,7 +82,7 @@ class WatsonxEmbeddings(HTTPTextFunction):
     def _one_scope(self) -> Self:
         if self.project_id and self.space_id:
             raise ValueError("give project_id or space_id, not both")
-        self.base_url = self.base_url or self.url or "https://us-south.ml.cloud.ibm.com"
+        self.base_url = self.base_url or self.url or DEFAULT_URL
         return self
 
     def classify_error(self, error: Exception) -> Verdict:
@@ -89,18 +92,11 @@ class WatsonxEmbeddings(HTTPTextFunction):
         return "give up" if verdict == "bisect" and asked.startswith(f"{self.iam_url}{TOKEN_PATH}") else verdict
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
-        body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **self._scope()}
+        scope = charged_scope(self.project_id, self.space_id)
+        body = {"model_id": self.name, "inputs": texts, "parameters": self.params, **scope}
         self._client.set_header("Authorization", f"Bearer {self._login.token()}")
         results = self._client.post(f"/ml/v1/text/embeddings?version={API_VERSION}", body)["results"]
         return [result["embedding"] for result in results]
-
-    def _scope(self) -> dict[str, str]:
-        if self.project_id or self.space_id:
-            return {"project_id": self.project_id} if self.project_id else {"space_id": str(self.space_id)}
-        for setting in ("project_id", "space_id"):
-            if value := self._variable(f"WATSONX_{setting.upper()}"):
-                return {setting: value}
-        raise VariableNotFoundError("WATSONX_PROJECT_ID")
 
     def _headers(self) -> dict[str, str]:
         return {}
@@ -108,6 +104,21 @@ class WatsonxEmbeddings(HTTPTextFunction):
     @cached_property
     def _login(self) -> Login:
         return Login(JSONClient(self._require("requests"), self.iam_url, {}, self.timeout_s), str(self._key()))
+
+
+def charged_scope(project_id: str | None, space_id: str | None) -> dict[str, str]:
+    """The project or deployment space to charge, as requests name it: as given, else as the variables say.
+
+    Raises:
+        VariableNotFoundError: Neither is given or set.
+    """
+    for setting, given in (("project_id", project_id), ("space_id", space_id)):
+        if given:
+            return {setting: given}
+    for setting in ("project_id", "space_id"):
+        if value := process_variables.first([f"WATSONX_{setting.upper()}"]):
+            return {setting: value}
+    raise VariableNotFoundError("WATSONX_PROJECT_ID")
 
 
 class Login:
