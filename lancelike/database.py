@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
-from lancelike.errors import SchemaError, TableExistsError, TableNotFoundError
+from lancelike.errors import LancelikeError, SchemaError, TableExistsError, TableNotFoundError
 from lancelike.ingest import create_batches, with_bindings
 from lancelike.ledger import DEFAULT_BYTES, Ledger, TableRecords
 from lancelike.legacy import warn_deprecated
@@ -183,6 +183,7 @@ class DBConnection:
         name: str,
         *,
         storage_options: StorageOptions | None = None,
+        branch: str | None = None,
         version: int | str | None = None,
         allow_drift: bool | None = None,
         index_policy: IndexPolicy | None = None,
@@ -192,17 +193,20 @@ class DBConnection:
         Args:
             name: The table's name.
             storage_options: For this table, beside and before those given to `connect`; of an object store alone.
+            branch: The branch to show and write to; None is main.
             version: Number or tag of the version to show; None is the latest.
             allow_drift: As in `connect`, for this handle.
             index_policy: As in `connect`, for this handle.
 
         Raises:
             TableNotFoundError: There is no such table.
+            BranchNotFoundError: It has no such branch.
             VersionNotFoundError: It has no such version.
         """
         check_table_name(name)
         location = self._location.with_options(storage_options)
-        return self._table(Dataset.open(location, name, version=version), allow_drift, index_policy)
+        dataset = Dataset.open(location, name, version=version, branch=branch)
+        return self._table(dataset, allow_drift, index_policy)
 
     def drop_table(self, name: str, ignore_missing: bool = False) -> None:
         """Delete the table *name* and its files.
@@ -222,9 +226,11 @@ class DBConnection:
             self._drop(name)
 
     def _drop(self, name: str) -> None:
+        records = self._all_records(name)
         self._location.drop(name)
         self._vector_cache.forget(self._location, name)
-        self._records(name).forget()
+        for each in records:
+            each.forget()
 
     def drop_database(self) -> None:
         """Older spelling of `drop_all_tables`."""
@@ -239,6 +245,7 @@ class DBConnection:
         Raises:
             TableNotFoundError: There is no table *cur_name*.
             TableExistsError: There is a table *new_name*.
+            SchemaError: The table has branches.
         """
         check_table_name(cur_name)
         check_table_name(new_name)
@@ -246,9 +253,11 @@ class DBConnection:
             raise TableNotFoundError(cur_name, self._location.list_tables())
         if self._location.exists(new_name):
             raise TableExistsError(new_name)
+        records = self._all_records(cur_name)
         self._location.rename(cur_name, new_name)
         self._vector_cache.forget(self._location, cur_name)
-        self._records(cur_name).rename(new_name)
+        for each in records:
+            each.rename(new_name)
 
     def _new_table_options(self, given: StorageOptions) -> StorageOptions:
         if unknown := sorted(given.keys() - {_STABLE_ROW_IDS, _FILE_FORMAT}):
@@ -282,6 +291,15 @@ class DBConnection:
         allowed = self._allow_drift if allow_drift is None else allow_drift
         return TableRecords(self._location, name, self._ledger, allow_drift=allowed)
 
+    def _all_records(self, name: str) -> list[TableRecords]:
+        """The records of the table and of its branches, as far as these can be told."""
+        try:
+            branches = self._location.branches(name)
+        except LancelikeError:  # damaged, and dropped all the same
+            branches = {}
+        main = self._records(name)
+        return [main, *(main.on(branch) for branch in branches)]
+
     def _table(
         self, dataset: Dataset, allow_drift: bool | None = None, index_policy: IndexPolicy | None = None
     ) -> Table:
@@ -289,7 +307,7 @@ class DBConnection:
             dataset.location,
             dataset,
             registry=self._registry,
-            records=self._records(dataset.name, allow_drift),
+            records=self._records(dataset.name, allow_drift).on(dataset.branch),
             query_vectors=self._query_vectors,
             vector_cache=self._vector_cache,
             read_consistency_interval=self.read_consistency_interval,

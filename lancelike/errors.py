@@ -17,6 +17,7 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── ForkedProcessError (RuntimeError)       this process was forked from one that had used tables
     ├── ReadOnlyTableError (ValueError)         a write through a handle pinned to a version: .version
     ├── VersionNotFoundError (ValueError)       a version or tag that isn't there: .version
+    ├── BranchNotFoundError (ValueError)        a branch that isn't there: .branch .available
     ├── IndexNotFoundError (RuntimeError)       .index .available
     ├── IndexExistsError (RuntimeError)         .index
     ├── IndexTimeoutError (RuntimeError, TimeoutError)  .indices .timeout_s
@@ -195,7 +196,7 @@ class ReadOnlyTableError(LancelikeError, ValueError):
 
 
 class VersionNotFoundError(LancelikeError, ValueError):
-    """No such version, tag or branch, or it was cleaned up."""
+    """No such version or tag, or it was cleaned up."""
 
     def __init__(self, version: int | str, detail: str = "") -> None:
         self.version = version
@@ -203,6 +204,15 @@ class VersionNotFoundError(LancelikeError, ValueError):
         super().__init__(
             f"{what}{f' ({detail})' if detail else ''}; list_versions() and tags.list() show what there is"
         )
+
+
+class BranchNotFoundError(LancelikeError, ValueError):
+    """The table has no branch of that name."""
+
+    def __init__(self, branch: str, available: Collection[str] = ()) -> None:
+        self.branch, self.available = branch, sorted(available)
+        known = f"it has {', '.join(self.available)}" if self.available else "it has none beside main"
+        super().__init__(f"the table has no branch {branch!r}; {known}")
 
 
 class IndexNotFoundError(LancelikeError, RuntimeError):

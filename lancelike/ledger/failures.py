@@ -148,6 +148,11 @@ class TableFailures:
         if self._location.exists(self._table):
             self._location.drop(self._table)
 
+    def copy_from(self, other: TableFailures) -> None:
+        """Take over every record of *other*, as when its table is cloned."""
+        if (dataset := other._open()) is not None:
+            Dataset.create(self._location, self._table, dataset.read(Scan()))
+
     def rename(self, table: str) -> None:
         """Follow the table to its new name."""
         if self._location.exists(self._table):

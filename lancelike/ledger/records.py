@@ -15,20 +15,52 @@ from lancelike.ledger.tidying import tolerated
 from lancelike.storage import Location
 from lancelike.types import OnEmbeddingError
 
+_BRANCHES = "_lancelike/branches"
+
 
 class TableRecords:
-    """The records of one table, all under `_lancelike/`.
+    """The records of one table, or of one branch of it, all under `_lancelike/`.
+
+    Args:
+        location: The database.
+        table: The table's name.
+        ledger: What was paid for, shared by the database's tables.
+        allow_drift: As in `DriftGuard`.
+        branch: The branch that the records are about; None is main.
 
     Attributes:
+        branch: As given.
         ledger: What was paid for, shared by the database's tables.
         failures: Inputs that failed.
         drift: Guards against another model behind a function's name.
     """
 
-    def __init__(self, location: Location, table: str, ledger: Ledger, *, allow_drift: bool = False) -> None:
-        self.ledger = ledger
-        self.failures = TableFailures(location, table)
-        self.drift = DriftGuard(location, table, allow_drift=allow_drift)
+    def __init__(
+        self,
+        location: Location,
+        table: str,
+        ledger: Ledger,
+        *,
+        allow_drift: bool = False,
+        branch: str | None = None,
+    ) -> None:
+        self._location, self._table, self._allow_drift = location, table, allow_drift
+        self.branch, self.ledger = branch, ledger
+        home = location if branch is None else location.child(f"{_BRANCHES}/{branch}")
+        self.failures = TableFailures(home, table)
+        self.drift = DriftGuard(home, table, allow_drift=allow_drift)
+
+    def on(self, branch: str | None) -> TableRecords:
+        """The records of another branch of the table; these, if it is theirs."""
+        if branch == self.branch:
+            return self
+        return TableRecords(self._location, self._table, self.ledger, allow_drift=self._allow_drift, branch=branch)
+
+    def copy_from(self, other: TableRecords) -> None:
+        """Take over what *other* has on failures and canaries: its rows were copied."""
+        self.forget()
+        self.failures.copy_from(other.failures)
+        self.drift.copy_from(other.drift)
 
     def embedder(
         self,

@@ -168,7 +168,8 @@ def rollback_embedding(
         make = _restorer(past, binding, _maker(binding, field, embedder, told))
         spec = ColumnSpec(field=field, read=binding.source_columns, make=make, replaces=True)
         restore_column(dataset, spec, back, past, binding.source_columns)
-    Tags(dataset).delete(tag)
+    if past.branch == dataset.branch:  # a branch's parent may go back too
+        Tags(dataset).delete(tag)
     return embedder.finish()
 
 

@@ -229,15 +229,16 @@ def restore_column(
     fill = ColumnFill(spec, dataset.errors)
 
     def run(latest: LanceDataset) -> None:
-        fill.reuse = _reusable(then, latest, name, sources)
+        if past.branch == dataset.branch:  # files of another branch lie elsewhere
+            fill.reuse = _reusable(then, latest, name, sources)
         with current_call().before_commit():
             fill.write(latest)
         _commit(fill, latest, metadata, dataset)
 
     with callers_errors(fill):
         dataset.change(run, attempts=_ATTEMPTS, timeout_s=math.inf)
-    kept = kept_indices(then, name)
-    _attach(dataset, name, kept, set(fill.reuse.fragments) if fill.reuse else set())
+    if fill.reuse:
+        _attach(dataset, name, kept_indices(then, name), set(fill.reuse.fragments))
     ensure_indices(dataset, name, indices_on(then, name))
 
 

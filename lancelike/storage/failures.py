@@ -108,7 +108,7 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
     ),
     (
         r"Ref is invalid: (?P<why>.*)",
-        lambda match, message, subject: QueryError(f"a tag can't be named so: {match['why']}"),
+        lambda match, message, subject: QueryError(f"a tag or branch can't be named so: {match['why']}"),
     ),
     (
         r"Ref conflict error: tag (?P<tag>\S+) already exists",
@@ -118,6 +118,12 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         r"[Ff]ield (?P<column>.+) cannot contain `\.`",
         lambda match, message, subject: SchemaError(
             f"column {match['column']!r}: a name can't have a dot in it, which stands between a struct and its fields"
+        ),
+    ),
+    (
+        r"Ref conflict error: Branch (?P<branch>\S+) is referenced by (?P<by>.+?), can not delete",
+        lambda match, message, subject: QueryError(
+            f"branch {match['branch']!r} can't be deleted while {match['by']} refer to it; delete those first"
         ),
     ),
     (r"Dataset already exists", lambda match, message, subject: TableExistsError(subject.table)),

@@ -13,7 +13,7 @@ Handle = TypeVar("Handle")
 
 
 class OpenTable(Generic[Handle]):
-    """One life of one table in this process, from its opening or creation to its drop.
+    """One life of one table, or of a branch of it, in this process, from its opening or creation to its drop.
 
     Attributes:
         closed: The table was dropped or renamed; every handle on it leads nowhere.
@@ -42,23 +42,26 @@ class OpenTable(Generic[Handle]):
 
 
 _lock = threading.Lock()
-_tables: weakref.WeakValueDictionary[tuple[str, str], OpenTable[Any]] = weakref.WeakValueDictionary()
+_tables: weakref.WeakValueDictionary[tuple[str, str, str], OpenTable[Any]] = weakref.WeakValueDictionary()
 
 
-def open_table(database: str, name: str) -> OpenTable[Any]:
-    """The open table *name* of the database with that key; a new one if this process holds none."""
+def open_table(database: str, name: str, branch: str | None = None) -> OpenTable[Any]:
+    """The open table *name* of the database with that key, or its *branch*; a new one if this process holds none."""
+    key = database, name, branch or ""
     with _lock:
-        table = _tables.get((database, name))
+        table = _tables.get(key)
         if table is None or table.closed:
-            table = _tables[database, name] = OpenTable()
+            table = _tables[key] = OpenTable()
         return table
 
 
-def close_table(database: str, name: str) -> None:
-    """Close every handle on the table; the next `open_table` starts another life."""
+def close_table(database: str, name: str, branch: str | None = None) -> None:
+    """Close every handle on the table, or on its *branch* alone; the next `open_table` starts another life."""
     with _lock:
-        if table := _tables.pop((database, name), None):
-            table.closed = True
+        keys = [key for key in _tables if key[:2] == (database, name)] if branch is None else [(database, name, branch)]
+        for key in keys:
+            if table := _tables.pop(key, None):
+                table.closed = True
 
 
 def _forget_in_child() -> None:

@@ -12,6 +12,7 @@ import uuid
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import lance
@@ -19,7 +20,14 @@ import pyarrow as pa
 from lance.file import LanceFileSession
 from lance.fragment import write_fragments
 
-from lancelike.errors import CorruptTableError, TableExistsError, TableNameError, TableNotFoundError
+from lancelike.errors import (
+    BranchNotFoundError,
+    CorruptTableError,
+    SchemaError,
+    TableExistsError,
+    TableNameError,
+    TableNotFoundError,
+)
 from lancelike.storage.failures import Subject, lance_errors, readable
 from lancelike.storage.handles import close_table
 from lancelike.types import StorageOptions
@@ -148,10 +156,16 @@ class Location:
         Raises:
             TableNotFoundError: There is no table *old*.
             TableExistsError: There is a table *new* already.
+            SchemaError: The table has branches, whose versions say where its files are.
         """
         self._check_exists(old)
         if self.exists(new):
             raise TableExistsError(new)
+        if not self.is_memory and (branches := self.branches(old)):
+            raise SchemaError(
+                f"table {old!r} can't be renamed while it has branches ({', '.join(branches)}): Lance would not find "
+                "the rows that they share with it. Delete them first"
+            )
         close_table(self.key, old)
         if self.is_memory:
             self._in_memory[new] = self._in_memory.pop(old)
@@ -161,22 +175,43 @@ class Location:
             self._copy_objects(old, new)
             self._delete_objects(old)
 
-    def load(self, name: str) -> lance.LanceDataset:
-        """The latest version of the table *name*.
+    def load(self, name: str, branch: str | None = None) -> lance.LanceDataset:
+        """The latest version of the table *name*, or of its *branch*.
 
         Raises:
             TableNotFoundError: There is no such table.
+            BranchNotFoundError: It has no such branch.
             CorruptTableError: Its manifest can't be read.
         """
         if self.is_memory:
             self._check_exists(name)
-            latest = copy.copy(self._in_memory[name])
-            latest.checkout_latest()
-            return latest
-        uri = self.table_uri(name)
+            loaded = copy.copy(self._in_memory[name])
+            loaded.checkout_latest()
+        else:
+            uri = self.table_uri(name)
+            with self._errors(name):
+                loaded = lance.dataset(uri, storage_options=self.storage_options, session=self.session)
+        check_manifest(name, loaded)
+        return loaded if branch is None else self._load_branch(name, branch, loaded)
+
+    def branches(self, name: str) -> dict[str, dict[str, Any]]:
+        """What Lance keeps of each branch of the table *name*, by the branch's name; main is not among them.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+        """
+        main = self.load(name)
         with self._errors(name):
-            loaded = lance.dataset(uri, storage_options=self.storage_options, session=self.session)
-        return check_manifest(name, loaded)
+            return {branch: dict(kept) for branch, kept in main.branches.list().items()}
+
+    def _load_branch(self, name: str, branch: str, main: lance.LanceDataset) -> lance.LanceDataset:
+        with self._errors(name):
+            branches = main.branches.list()
+            if branch not in branches:
+                raise BranchNotFoundError(branch, branches)
+            loaded = main.checkout_version((branch, None))
+        loaded._uri = f"{main.uri}/tree/{branch}"  # which Lance leaves main's
+        return loaded
 
     def new_uri(self, name: str) -> str:
         """Where to write the first version of the table *name*: out of sight, where that can be."""

@@ -24,6 +24,9 @@ from lancelike.storage.location import Location, check_manifest
 
 T = TypeVar("T")
 
+MAIN = "main"
+"""Lance's name for what is no branch: the table itself."""
+
 _COMMIT_ATTEMPTS = 10
 COMMIT_TIMEOUT_S = 30.0
 
@@ -41,38 +44,56 @@ class Showing:
         location: The database it belongs to.
         name: The table's name.
         pinned: Whether the handle stays at its version.
+        branch: The branch that it shows and writes to; None is main.
     """
 
-    def __init__(self, location: Location, name: str, shown: LanceDataset, table: OpenTable[Any], pinned: bool) -> None:
-        self.location, self.name, self.pinned = location, name, pinned
+    def __init__(
+        self,
+        location: Location,
+        name: str,
+        shown: LanceDataset,
+        table: OpenTable[Any],
+        pinned: bool,
+        branch: str | None = None,
+    ) -> None:
+        self.location, self.name, self.pinned, self.branch = location, name, pinned, branch
         self._table = table
         self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
         self._move_to(shown)
 
     @classmethod
-    def open(cls, location: Location, name: str, *, version: int | str | None = None) -> Self:
+    def open(
+        cls, location: Location, name: str, *, version: int | str | None = None, branch: str | None = None
+    ) -> Self:
         """The handle on the latest version of a table, or a new one pinned to *version*, a number or a tag.
+
+        Args:
+            location: The database.
+            name: The table's name.
+            version: Number or tag; None is the latest.
+            branch: A branch of the table; None, or `"main"`, is the table itself.
 
         Raises:
             TableNotFoundError: There is no such table.
+            BranchNotFoundError: It has no such branch.
             VersionNotFoundError: There is no such version or tag.
             CorruptTableError: The manifest can't be read.
         """
-        latest = cls._shared(location, name)
+        latest = cls._shared(location, name, None if branch == MAIN else branch)
         return latest if version is None else latest.at(version)
 
     @classmethod
-    def _shared(cls, location: Location, name: str) -> Self:
-        table: OpenTable[Self] = open_table(location.key, name)
+    def _shared(cls, location: Location, name: str, branch: str | None) -> Self:
+        table: OpenTable[Self] = open_table(location.key, name, branch)
         with table.lock:
             if shared := table.shared:
                 try:
                     shared.refresh()
                 except TableClosedError:
-                    return cls._shared(location, name)
+                    return cls._shared(location, name, branch)
                 return shared
             try:
-                shared = cls(location, name, location.load(name), table, pinned=False)
+                shared = cls(location, name, location.load(name, branch), table, pinned=False, branch=branch)
             except TableNotFoundError:
                 raise TableNotFoundError(name, location.list_tables()) from None
             table.shared = shared
@@ -120,7 +141,7 @@ class Showing:
         except TableClosedError:  # its files are gone
             same_table = False
         if not same_table:
-            close_table(self.location.key, self.name)
+            close_table(self.location.key, self.name, self.branch)
             self._table.closed = True
             raise TableClosedError(self.name)
         self._show(latest)
@@ -131,22 +152,46 @@ class Showing:
             self.refresh()
 
     def at(self, version: int | str) -> Self:
-        """A handle pinned to a version, given by number or tag.
+        """A handle pinned to a version, given by number or tag; a tag may be on another branch.
 
         Raises:
             VersionNotFoundError: There is no such version or tag.
         """
+        if isinstance(version, str):
+            branch, number = self._tagged(version)
+            if branch != self.branch:
+                return self.on(branch).at(number)
+            version = number
         with self.errors():
-            shown = self._readable().checkout_version(version)
-        return type(self)(self.location, self.name, shown, self._table, pinned=True)
+            shown = self._readable().checkout_version((self.branch, version))
+        return self._pinned(shown)
+
+    def on(self, branch: str | None) -> Self:
+        """The shared handle on the latest version of *branch*.
+
+        Raises:
+            BranchNotFoundError: There is no such branch.
+        """
+        return type(self).open(self.location, self.name, branch=branch)
+
+    def _tagged(self, tag: str) -> tuple[str | None, int]:
+        """Branch and version that *tag* names."""
+        with self.errors():
+            tags = self._readable().tags
+            number = int(tags.get_version(tag))
+            return tags.list()[tag].get("branch"), number
 
     def frozen(self) -> Self:
         """A handle pinned to the version shown, for several reads that must agree."""
-        return type(self)(self.location, self.name, self._readable(), self._table, pinned=True)
+        return self._pinned(self._readable())
 
     def unpinned(self) -> Self:
         """The shared handle on the latest version."""
-        return type(self).open(self.location, self.name)
+        return self.on(self.branch)
+
+    def _pinned(self, shown: LanceDataset) -> Self:
+        shown._uri = self._shown.uri
+        return type(self)(self.location, self.name, shown, self._table, pinned=True, branch=self.branch)
 
     def errors(self) -> AbstractContextManager[None]:
         """Raise what Lance raises in the block, about this table, as errors of our tree."""
@@ -247,8 +292,12 @@ class Showing:
             uri=shown.uri,
             columns=lambda: shown.schema.names,
             indices=lambda: [index.name for index in shown.describe_indices()],
-            is_gone=lambda: not self.location.exists(self.name),
+            is_gone=self._is_gone,
         )
+
+    def _is_gone(self) -> bool:
+        exists = self.location.exists(self.name)
+        return not exists or (self.branch is not None and self.branch not in self.location.branches(self.name))
 
 
 def _is_later(latest: LanceDataset, shown: LanceDataset) -> bool:

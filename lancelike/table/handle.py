@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
@@ -77,6 +78,17 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"LanceTable(name={self.name!r}, _conn=LanceDBConnection(uri={self._location.shown_uri!r}))"
+
+    def _on(self, dataset: Dataset) -> Self:
+        """Another handle, with the settings of this one, that shows *dataset*."""
+        other = copy.copy(self)
+        other._move_to(dataset)
+        return other
+
+    def _move_to(self, dataset: Dataset) -> None:
+        """Show *dataset*, which may be on another branch of the table."""
+        self._shown = dataset
+        self._records = self._records.on(dataset.branch)
 
     @property
     def _dataset(self) -> Dataset:
