@@ -260,7 +260,7 @@ def load_model(source: ModelSource) -> LoadedModel:
         require_backend(source.backend)
     place = find_model(source.name)
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             model = sentence_transformers.SentenceTransformer(
                 place,
                 device=source.device,
@@ -346,7 +346,7 @@ def least(*bounds: int | None) -> int | None:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing a bar for every loading of weights, in the middle of somebody's output."""
     bars = require("transformers.utils.logging", extra="local", needed_by="SentenceTransformerEmbeddings")
     if not bars.is_progress_bar_enabled():

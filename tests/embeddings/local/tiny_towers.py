@@ -1,0 +1,62 @@
+"""Small models with towers, their weights at random, as transformers saves them: enough to see that vectors agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from lancelike._optional import require
+from lancelike.embeddings import EmbeddingFunction
+from lancelike.embeddings.requests import embed_sources
+
+WORDS = ["a", "red", "blue", "green", "circle", "ring", "star", "of", "small", "large"]
+SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+IDS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+TEXT = {**TOWER, **IDS, "vocab_size": len(SPECIAL) + len(WORDS), "max_position_embeddings": 12}
+VISION = {**TOWER, "image_size": 32, "patch_size": 8}
+NDIMS = 16
+
+
+def transformers() -> Any:
+    return require("transformers", extra="clip", needed_by="the test")
+
+
+def embed(function: EmbeddingFunction, values: list[Any]) -> NDArray[np.float32]:
+    """The vectors of *values*, as one array."""
+    return np.stack([vector for vector in embed_sources(function, values) if vector is not None])
+
+
+def tokenizer(limit: int = 12) -> Any:
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL.values(), *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return transformers().PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=limit, **SPECIAL)
+
+
+def save_clip(folder: Path) -> Path:
+    lib = transformers()
+    torch = require("torch", extra="clip", needed_by="the test")
+    torch.manual_seed(0)
+    images = lib.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    config = lib.CLIPConfig(projection_dim=NDIMS, text_config=TEXT, vision_config=VISION, **IDS)
+    lib.CLIPModel(config).save_pretrained(folder)
+    lib.CLIPProcessor(images, tokenizer()).save_pretrained(folder)
+    return folder
+
+
+def save_siglip(folder: Path) -> Path:
+    lib = transformers()
+    torch = require("torch", extra="siglip", needed_by="the test")
+    torch.manual_seed(0)
+    images = lib.SiglipImageProcessor(size={"height": 32, "width": 32})
+    config = lib.SiglipConfig(text_config={**TEXT, "projection_size": NDIMS}, vision_config=VISION, **IDS)
+    lib.SiglipModel(config).save_pretrained(folder)
+    lib.SiglipProcessor(images, tokenizer()).save_pretrained(folder)
+    return folder
