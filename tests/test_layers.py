@@ -31,6 +31,7 @@ LAYERS = (
     ["merge"],
     ["table"],
     ["database"],
+    ["permutation"],
     ["cli", "integrations", "testing"],
     ["__main__"],
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from pickle import PicklingError
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from lancelike.schema.arrow import model_from_schema
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage import Dataset, Location
 from lancelike.storage.memory import VectorCache
-from lancelike.types import IndexPolicy
+from lancelike.types import IndexPolicy, StorageOptions
 
 if TYPE_CHECKING:
     from lancelike.schema.model import LanceModel
@@ -46,6 +47,20 @@ class Handle:
         self._read_consistency_interval = read_consistency_interval
         self._upkeep = IndexUpkeep(index_policy)
         self._bound: tuple[Mapping[bytes, bytes], list[EmbeddingFunctionConfig]] | None = None
+
+    def __copy__(self) -> Self:
+        """Another handle, on the same version; what it checks out moves no other."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> tuple[Callable[..., Handle], tuple[Any, ...]]:
+        """A handle for another process, which opens the table there: at the same version if this one is pinned."""
+        if self._location.is_memory:
+            raise PicklingError(f"table {self.name!r} is in memory, where no other process finds it; send to_arrow()")
+        version = self._shown.version if self._shown.pinned else None
+        place = (self._location.uri, self._location.storage_options, self.name, self._shown.branch, version)
+        return _reopen, (type(self), *place, self._read_consistency_interval, self._upkeep.policy)
 
     @property
     def name(self) -> str:
@@ -105,3 +120,25 @@ class Handle:
         if self._bound is None or self._bound[0] != metadata:
             self._bound = (metadata, self._registry.bindings(metadata))
         return self._bound[1]
+
+
+def _reopen(
+    kind: type[Handle],
+    uri: str,
+    storage_options: StorageOptions | None,
+    name: str,
+    branch: str | None,
+    version: int | None,
+    read_consistency_interval: timedelta | None,
+    index_policy: IndexPolicy,
+) -> Handle:
+    location = Location(uri, storage_options)
+    dataset = Dataset.open(location, name, version=version, branch=branch)
+    records = TableRecords(location, name, Ledger(location)).on(branch)
+    return kind(
+        location,
+        dataset,
+        records=records,
+        read_consistency_interval=read_consistency_interval,
+        index_policy=index_policy,
+    )
