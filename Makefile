@@ -10,13 +10,16 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick clean
+.PHONY: help demo demo-images test lint format bench bench-quick clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## Index the standard library's docstrings in ./demo-data and ask them questions
 	@$(BIN)/lancelike demo
+
+demo-images: $(VENV)/.demo-images ## Index drawn pictures in ./demo-images, search them, and write a contact sheet
+	@$(BIN)/lancelike demo-images
 
 test: lint ## Lint, check types, and run every test and every code block of the docs
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -36,8 +39,8 @@ bench: $(VENV)/.test ## Measure against pylance and lancedb, and write docs/benc
 bench-quick: $(VENV)/.test ## The same with less data, printed only
 	$(BIN)/python -m benchmarks --quick
 
-clean: ## Remove .venv and the demo's database
-	rm -rf $(VENV) demo-data
+clean: ## Remove .venv and what the demos made
+	rm -rf $(VENV) demo-data demo-images
 
 # The constraint on torch is why everything is installed in one call: see constraints.txt.
 $(VENV)/.%: pyproject.toml constraints.txt

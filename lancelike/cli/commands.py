@@ -38,6 +38,15 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--dir", default="demo-data", help="where the database is kept (default: ./%(default)s)")
     demo.set_defaults(run=run_demo)
 
+    images = commands.add_parser("demo-images", help="index pictures, and search them by text and by picture")
+    images.add_argument("--dir", default="demo-images", help="where everything is kept (default: ./%(default)s)")
+    images.add_argument(
+        "--model",
+        help="a folder that open_clip loads, or a model's name, such as ViT-B-32, whose weights are then downloaded "
+        "(default: the small CLIP that comes with a checkout, which knows drawn shapes)",
+    )
+    images.set_defaults(run=run_demo_images)
+
     search = commands.add_parser("search", help="ask a table, in words")
     search.add_argument("dir", metavar="DIR", help="the database: a directory, or a URL of an object store")
     search.add_argument("table", metavar="TABLE")
@@ -81,6 +90,13 @@ def run_demo(options: argparse.Namespace) -> None:
     from lancelike.cli.demo import demonstrate
 
     demonstrate(options.dir)
+
+
+def run_demo_images(options: argparse.Namespace) -> None:
+    """Run the demo of pictures; its module, which only it needs, is imported now."""
+    from lancelike.cli.gallery import demonstrate
+
+    demonstrate(options.dir, options.model)
 
 
 def run_search(options: argparse.Namespace) -> None:

@@ -10,13 +10,12 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import lancelike
 from lancelike.cli.asking import nearest
 from lancelike.cli.corpus import Entry, collect_docstrings
+from lancelike.cli.steps import TITLE_WIDTH, step
 from lancelike.cli.tabular import aligned, terminal_width
 from lancelike.embeddings import get_registry
 from lancelike.index import IvfPq
@@ -26,7 +25,6 @@ MODEL = "all-MiniLM-L6-v2"
 TABLE = "stdlib"
 ANSWERS = 3
 PAGE_WIDTH = 120
-TITLE_WIDTH = 18
 QUESTIONS = (
     "how do I compress a file?",
     "run something at a later time",
@@ -64,16 +62,6 @@ def demonstrate(directory: str) -> None:
     for question in QUESTIONS:
         print_answers(table, question)
     print(f'\nAsk more:  {own_command()} search {shlex.quote(directory)} {TABLE} "round a number to two decimals"')
-
-
-@contextmanager
-def step(title: str) -> Iterator[Callable[[str], None]]:
-    """Print a line for a step of the work: its title at once, then what the block says of it and how long it took."""
-    print(f"  {title:<{TITLE_WIDTH}}", end="", flush=True)
-    said: list[str] = []
-    start = time.perf_counter()
-    yield said.append
-    print(f"{', '.join(said)} ({time.perf_counter() - start:.1f} s)")
 
 
 def open_table(directory: str, entries: list[Entry]) -> lancelike.Table:

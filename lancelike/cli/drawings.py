@@ -50,7 +50,7 @@ class Drawing:
     @property
     def caption(self) -> str:
         """Everything about it, as in "a red circle on the left"."""
-        return f"a {self.kind} {where(self.place)}"
+        return f"{'an' if self.colour == 'orange' else 'a'} {self.kind} {where(self.place)}"
 
 
 def every_drawing() -> Iterator[Drawing]:
