@@ -58,7 +58,8 @@ class MediaEmbeddingFunction(EmbeddingFunction):
         max_source_bytes: Most bytes of an input.
         max_pixels: Most pixels of an image.
         max_audio_s: Most seconds of a sound.
-        allow_private_addresses: Whether URLs may lead to this machine or its network.
+        allow_private_addresses: Whether URLs may lead to this machine or its network; or to which addresses of them,
+            as networks such as `["10.1.0.0/16", "127.0.0.2"]`.
     """
 
     batch_size: int = Field(64, ge=1)
@@ -71,7 +72,7 @@ class MediaEmbeddingFunction(EmbeddingFunction):
     max_source_bytes: int = Field(_LIMITS.max_bytes, ge=1)
     max_pixels: int = Field(_LIMITS.max_pixels, ge=1)
     max_audio_s: float = Field(_LIMITS.max_audio_s, gt=0)
-    allow_private_addresses: bool = False
+    allow_private_addresses: bool | tuple[str, ...] = False
 
     modalities: ClassVar[frozenset[Modality]] = frozenset({"text", "image"})
     """What it embeds: of `"text"`, `"image"` and `"audio"`."""
@@ -169,18 +170,20 @@ class MediaEmbeddingFunction(EmbeddingFunction):
                 return self.embed_audio(prepared)
         return self.embed_texts(prepared)
 
-    def _load(self, values: list[Any], role: Role) -> list[Loaded | MediaError]:
+    def _load(self, values: list[Any], role: Role) -> list[Loaded | Exception]:
         """Each of *values* as the model takes it, or why it can't be had, in their order."""
         limits = self.limits()
         decoding = threading.Semaphore(self.num_workers or os.cpu_count() or 1)
 
-        def load(value: Any) -> Loaded | MediaError:
+        def load(value: Any) -> Loaded | Exception:
             try:
                 media = read_media(value, limits) if isinstance(value, str) else _media_of(value, limits)
                 with decoding:
                     return self._prepared(media, limits)
-            except MediaError as error:
-                return error
+            except Exception as error:
+                if isinstance(error, MediaError) or self.classify_error(error) == "bisect":
+                    return error
+                raise
 
         texts = {place for place, value in enumerate(values) if self._is_text(value, role)}
         others = [value for place, value in enumerate(values) if place not in texts]

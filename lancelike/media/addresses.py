@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+AllowedAddresses: TypeAlias = bool | tuple[str, ...]
+"""Which addresses that are not public may be asked: all, none, or those of networks such as `"10.1.0.0/16"`."""
 AddressInfo: TypeAlias = tuple[Any, ...]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -53,18 +55,17 @@ class TimedSocket(socket.socket):
         return super().recv_into(*args, **kwargs)
 
 
-def connect(host: str, port: int, timeout_s: float, *, allow_private: bool) -> socket.socket:
+def connect(host: str, port: int, timeout_s: float, allowed: AllowedAddresses) -> socket.socket:
     """A connection to the first of *host*'s addresses that answers.
 
     Raises:
-        RefusedAddress: One of its addresses is not a public one, and that is not allowed.
+        RefusedAddress: One of its addresses is neither a public one nor *allowed*.
         OSError: None answers, or the host has none.
     """
     addresses = _resolve(host.strip("[]"), port)
-    if not allow_private:
-        for *_, where in addresses:
-            if not is_public(where[0]):
-                raise RefusedAddress(f"it leads to {where[0]}, which is no public address")
+    for *_, where in addresses:
+        if not (is_public(where[0]) or is_allowed(where[0], allowed)):
+            raise RefusedAddress(f"it leads to {where[0]}, which is no public address")
     failure: OSError = OSError("the host has no address")
     for family, kind, protocol, _, where in addresses:
         connection = TimedSocket(family, kind, protocol)
@@ -83,6 +84,14 @@ def is_public(address: str) -> bool:
     """Whether *address* is one of the internet's, also where an IPv4 address is wrapped in an IPv6 one."""
     found = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
     return found.is_global and not found.is_multicast
+
+
+def is_allowed(address: str, allowed: AllowedAddresses) -> bool:
+    """Whether *address* is one of the private ones that are *allowed*."""
+    if isinstance(allowed, bool):
+        return allowed
+    found = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
+    return any(found in ipaddress.ip_network(network, strict=False) for network in allowed)
 
 
 def _unwrapped(address: Address) -> Address:

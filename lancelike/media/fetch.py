@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from lancelike.errors import MediaFetchError, MediaRefusedError, MediaTooLargeError
-from lancelike.media.addresses import RefusedAddress, clock, connect
+from lancelike.media.addresses import AllowedAddresses, RefusedAddress, clock, connect
 from lancelike.media.limits import DEFAULT, MediaLimits
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -159,43 +159,42 @@ def _too_large(url: str, limits: MediaLimits) -> MediaTooLargeError:
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
-class _PublicHTTP(HTTPConnection):
-    allow_private = False
+class _HTTP(HTTPConnection):
+    allowed: AllowedAddresses = False
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self, allow_private=self.allow_private)
+        return _connected(self, self.allowed)
 
 
-class _PublicHTTPS(HTTPSConnection):
-    allow_private = False
+class _HTTPS(HTTPSConnection):
+    allowed: AllowedAddresses = False
 
     def _new_conn(self) -> socket.socket:
-        return _connected(self, allow_private=self.allow_private)
+        return _connected(self, self.allowed)
 
 
-class _AnyHTTP(_PublicHTTP):
-    allow_private = True
-
-
-class _AnyHTTPS(_PublicHTTPS):
-    allow_private = True
-
-
-def _connected(connection: HTTPConnection, *, allow_private: bool) -> socket.socket:
+def _connected(connection: HTTPConnection, allowed: AllowedAddresses) -> socket.socket:
     timeout_s = connection.timeout if isinstance(connection.timeout, int | float) else DEFAULT.connect_timeout_s
-    return connect(connection.host, connection.port or connection.default_port, timeout_s, allow_private=allow_private)
+    return connect(connection.host, connection.port or connection.default_port, timeout_s, allowed)
 
 
 @cache
-def _pools(allow_private: bool, process: int) -> urllib3.PoolManager:
+def _pools(allowed: AllowedAddresses, process: int) -> urllib3.PoolManager:
     """Connections that are kept, those of this *process*."""
 
+    class AllowedHTTP(_HTTP):
+        pass
+
+    class AllowedHTTPS(_HTTPS):
+        pass
+
     class HTTPPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = _AnyHTTP if allow_private else _PublicHTTP
+        ConnectionCls = AllowedHTTP
 
     class HTTPSPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = _AnyHTTPS if allow_private else _PublicHTTPS
+        ConnectionCls = AllowedHTTPS
 
+    AllowedHTTP.allowed = AllowedHTTPS.allowed = allowed
     pools = urllib3.PoolManager(num_pools=_MOST_CONNECTIONS, maxsize=_MOST_CONNECTIONS, ssl_context=_tls())
     pools.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
     return pools

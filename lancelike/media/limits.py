@@ -18,7 +18,8 @@ class MediaLimits:
         read_timeout_s: Seconds without a byte.
         max_redirects: Redirects followed.
         max_retries: Further tries of a URL whose failure may pass: a timeout, a lost connection, 408, 429, 5xx.
-        allow_private_addresses: Whether URLs may lead to this machine or its network.
+        allow_private_addresses: Whether URLs may lead to this machine or its network; or to which addresses of them,
+            as networks such as `("10.1.0.0/16", "127.0.0.2")`.
     """
 
     max_bytes: int = 64 << 20
@@ -29,7 +30,7 @@ class MediaLimits:
     read_timeout_s: float = 10.0
     max_redirects: int = 5
     max_retries: int = 2
-    allow_private_addresses: bool = False
+    allow_private_addresses: bool | tuple[str, ...] = False
 
 
 DEFAULT = MediaLimits()

@@ -23,7 +23,8 @@ SUFFIXES = re.compile(
     r"\.(jpe?g|jfif|png|gif|webp|bmp|tiff?|avif|jp2|p[bgpn]m|ico|wav|flac|ogg|oga|opus|mp3|aiff?|au)$", re.IGNORECASE
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # one letter would be a Windows drive
-_ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)\S")
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|data:[\w/;,=+.-]+,)\S")
+_ROOTED = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)\S")
 _HARMLESS_OPTIONS = frozenset({"region"})
 _REMOTE = frozenset({"http", "https"}) | OBJECT_STORES
 
@@ -37,13 +38,13 @@ def scheme_of(source: str) -> str:
 def looks_like_source(text: str) -> bool:
     """Whether *text* is a path or URL of media rather than words, as far as its form tells; nothing is opened.
 
-    It is if it has a scheme that is read here, begins as an absolute path or one from `.`, `..` or `~` does, or ends
-    like the name of an image's or sound's file; and has one line.
+    It is if it begins as a URL, an absolute path or one from `.`, `..` or `~` does, or ends like the name of an image's
+    or sound's file; and has one line.
     """
     text = text.strip()
     if "\n" in text:
         return False
-    return scheme_of(text) in SCHEMES or bool(_ROOTED.match(text)) or bool(SUFFIXES.search(text))
+    return any(pattern.search(text) for pattern in (_URL, _ROOTED, SUFFIXES))
 
 
 def is_remote(source: str) -> bool:
@@ -92,12 +93,12 @@ def _local_path(text: str) -> Path:
 
 def _from_file(path: Path, limits: MediaLimits) -> bytes:
     try:
+        found = path.stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # to open a pipe would wait for its writer
+            raise MediaRefusedError("it is no regular file", source=str(path))
+        if found.st_size > limits.max_bytes:
+            raise _too_large(str(path), limits)
         with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise MediaRefusedError("it is no regular file", source=str(path))
-            if found.st_size > limits.max_bytes:
-                raise _too_large(str(path), limits)
             return file.read(limits.max_bytes)
     except MediaError:
         raise
@@ -122,7 +123,7 @@ def _from_data_url(url: str, limits: MediaLimits) -> bytes:
 
 def _from_object_store(url: str, limits: MediaLimits) -> bytes:
     options = set(parse_qs(urlsplit(url).query))
-    if options - _HARMLESS_OPTIONS and not limits.allow_private_addresses:
+    if options - _HARMLESS_OPTIONS and limits.allow_private_addresses is not True:
         among = ", ".join(sorted(options - _HARMLESS_OPTIONS))
         raise MediaRefusedError(
             f"its options ({among}) could lead anywhere; allow_private_addresses=True lets them", source=shown(url)
