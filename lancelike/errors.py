@@ -331,6 +331,22 @@ class ModelDriftWarning(UserWarning):
     """What `ModelDriftError` says, where `allow_drift=True`."""
 
 
+class FuzzySearchWarning(UserWarning):
+    """Rows that no full-text index covers have only been searched for words that are the same letter by letter.
+
+    Attributes:
+        column: Where words were looked for.
+        rows: Rows that its index does not cover.
+    """
+
+    def __init__(self, column: str, rows: int) -> None:
+        self.column, self.rows = column, rows
+        super().__init__(
+            f"{rows} rows are not covered by a full-text index on {column!r}: Lance finds fuzzy words in them only "
+            "where they are the same letter by letter; optimize() adds rows to an index, create_index() makes one"
+        )
+
+
 class BudgetExceeded(LancelikeError, RuntimeError):
     """The next request would send more tokens than `budget_tokens` leaves; what was paid for is kept."""
 

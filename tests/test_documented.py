@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 
 import lancelike
-from lancelike import errors, index, rerankers
+from lancelike import errors, index, query, rerankers
 from lancelike.cli.commands import parser
 from lancelike.embeddings.registry import BUILT_IN
 from lancelike.merge import LanceMergeInsertBuilder
-from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder
+from lancelike.query import (
+    LanceEmptyQueryBuilder,
+    LanceFtsQueryBuilder,
+    LanceHybridQueryBuilder,
+    LanceVectorQueryBuilder,
+    fulltext,
+)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,9 +68,21 @@ def test_every_method_of_tables_and_databases(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", public_methods(LanceVectorQueryBuilder, LanceEmptyQueryBuilder, LanceMergeInsertBuilder)
+    "name",
+    public_methods(
+        LanceVectorQueryBuilder,
+        LanceEmptyQueryBuilder,
+        LanceFtsQueryBuilder,
+        LanceHybridQueryBuilder,
+        LanceMergeInsertBuilder,
+    ),
 )
 def test_every_method_of_builders(name: str) -> None:
+    assert is_in_code(name)
+
+
+@pytest.mark.parametrize("name", [n for n in query.__all__ if getattr(query, n).__module__ == fulltext.__name__])
+def test_every_full_text_query(name: str) -> None:
     assert is_in_code(name)
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import pyarrow as pa
 
@@ -15,7 +15,6 @@ from lancelike.errors import QueryError
 from lancelike.query import results
 from lancelike.query.predicates import all_of
 from lancelike.query.query import ColumnOrdering, Projection, Query
-from lancelike.types import DistanceType
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +87,7 @@ class QueryBuilder:
         return self._with(filter=all_of([self._query.filter, _sql(where)]), postfilter=not prefilter)
 
     def select(self, columns: Sequence[str] | Mapping[str, Expression] | None) -> Self:
-        """Return only these columns, and `_distance` where there is one.
+        """Return only these columns, and `_distance`, `_score` or `_relevance_score` where there is one.
 
         Args:
             columns: Names in the order wanted, or output names with the SQL that makes each. None or nothing in it:
@@ -128,89 +127,10 @@ class QueryBuilder:
     def order_by(self, ordering: Iterable[ColumnOrdering | Mapping[str, Any]] | None) -> Self:
         """Sort the rows by these columns, the first of them first; None: the order they come in.
 
-        A vector search still returns the nearest rows, but in this order.
+        A search still returns the nearest or best rows, but in this order.
         """
         keys = tuple(ColumnOrdering.model_validate(key) for key in ordering or ())
         return self._with(order_by=keys or None)
-
-
-class VectorQueryBuilder(QueryBuilder):
-    """What only a search by vector can be told."""
-
-    def limit(self, limit: int | None) -> Self:
-        """Return the *limit* nearest rows, 10 when this isn't called; of each query when there are several.
-
-        Raises:
-            QueryError: *limit* is None or below 1: a search by vector ranks, it does not list the table.
-        """
-        if not limit or limit < 1:
-            raise QueryError(f"Limit is required for ANN/KNN queries; got {limit!r}, give a number from 1")
-        return self._with(limit=limit)
-
-    def distance_type(self, distance_type: str) -> Self:
-        """Rank by `l2` (squared Euclidean), `cosine`, `dot` or `hamming`.
-
-        The default is the index's, or l2 without one. Another than the index's is computed exactly, without the index.
-
-        Raises:
-            QueryError: There is no such distance.
-        """
-        name = str(distance_type).lower()
-        if name not in get_args(DistanceType):
-            raise QueryError(
-                f"Invalid distance type {distance_type!r}.  Must be one of {', '.join(get_args(DistanceType))}"
-            )
-        return self._with(distance_type=name)
-
-    metric = distance_type
-
-    def nprobes(self, nprobes: int) -> Self:
-        """Scan *nprobes* IVF partitions per query, 20 by default: more raise recall, and latency with it."""
-        _at_least_one("nprobes", nprobes)
-        return self._with(minimum_nprobes=nprobes, maximum_nprobes=nprobes)
-
-    def minimum_nprobes(self, minimum_nprobes: int) -> Self:
-        """Scan at least so many IVF partitions per query."""
-        _at_least_one("minimum_nprobes", minimum_nprobes)
-        if self._query.maximum_nprobes and minimum_nprobes > self._query.maximum_nprobes:
-            raise QueryError(
-                "minimum_nprobes must be less than or equal to maximum_nprobes: "
-                f"{minimum_nprobes} > {self._query.maximum_nprobes}"
-            )
-        return self._with(minimum_nprobes=minimum_nprobes)
-
-    def maximum_nprobes(self, maximum_nprobes: int) -> Self:
-        """Go on to at most so many IVF partitions while a filter leaves fewer than `limit` rows; 0: no bound."""
-        if maximum_nprobes < 0:
-            raise QueryError(f"maximum_nprobes must not be negative, got {maximum_nprobes}")
-        if maximum_nprobes and maximum_nprobes < (self._query.minimum_nprobes or 0):
-            raise QueryError(
-                "maximum_nprobes must be greater than or equal to minimum_nprobes: "
-                f"{maximum_nprobes} < {self._query.minimum_nprobes}"
-            )
-        return self._with(maximum_nprobes=maximum_nprobes)
-
-    def refine_factor(self, refine_factor: int) -> Self:
-        """Read *refine_factor* x `limit` candidates' own vectors and rank them by exact distance."""
-        _at_least_one("refine_factor", refine_factor)
-        return self._with(refine_factor=refine_factor)
-
-    def ef(self, ef: int) -> Self:
-        """Keep *ef* candidates while walking an HNSW graph, 1.5 x `limit` by default: more raise recall."""
-        _at_least_one("ef", ef)
-        return self._with(ef=ef)
-
-    def distance_range(self, lower_bound: float | None = None, upper_bound: float | None = None) -> Self:
-        """Keep rows whose distance is at least *lower_bound* and below *upper_bound*; None: no bound there."""
-        return self._with(lower_bound=lower_bound, upper_bound=upper_bound)
-
-    def bypass_vector_index(self) -> Self:
-        """Compare with every vector: slower, and exact."""
-        return self._with(bypass_vector_index=True)
-
-    def fast_search(self) -> Self:
-        """Search only rows that the index covers, and leave out those newer than it; without an index, every row."""
-        return self._with(fast_search=True)
 
 
 class RowsBuilder(ABC):
@@ -279,7 +199,7 @@ class LanceQueryBuilder(QueryBuilder, RowsBuilder):
     def to_batches(self, /, batch_size: int | None = None, *, timeout: timedelta | None = None) -> pa.RecordBatchReader:
         """The rows as they are read, at most *batch_size* at a time; errors are those of `to_arrow`."""
         if batch_size is not None:
-            _at_least_one("batch_size", batch_size)
+            at_least_one("batch_size", batch_size)
         return self._runner.batches(self._query, batch_size, seconds(timeout))
 
     def explain_plan(self, verbose: bool | None = False) -> str:
@@ -293,10 +213,6 @@ class LanceQueryBuilder(QueryBuilder, RowsBuilder):
     def output_schema(self) -> pa.Schema:
         """The schema that the rows will have; nothing is embedded or read."""
         return self._runner.output_schema(self._query)
-
-
-class LanceVectorQueryBuilder(LanceQueryBuilder, VectorQueryBuilder):
-    """A search for the rows whose vectors are nearest."""
 
 
 class LanceEmptyQueryBuilder(LanceQueryBuilder):
@@ -329,6 +245,7 @@ def seconds(timeout: timedelta | None) -> float | None:
     return None if timeout is None else timeout.total_seconds()
 
 
-def _at_least_one(name: str, value: int) -> None:
+def at_least_one(name: str, value: int) -> None:
+    """Refuse a *value* of *name* below 1."""
     if value < 1:
         raise QueryError(f"{name} must be greater than 0, got {value}")

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.errors import QueryError
+from lancelike.query.fulltext import FullTextSearchQuery
 from lancelike.query.query import ColumnOrdering, Projection, Query
 from lancelike.types import DistanceType
 
@@ -22,6 +23,8 @@ FLAT_BATCH_BYTES = 4 << 20
 FLAT_BATCH_ROWS = (512, 8192)
 """Fewest and most rows of such a batch."""
 DISTANCE = "_distance"
+SCORE = "_score"
+ROW_ID = "_rowid"
 QUERY_INDEX = "query_index"
 
 
@@ -35,6 +38,7 @@ class Scan:
     offset: int | None = None
     prefilter: bool = False
     nearest: dict[str, Any] | None = None
+    full_text_query: FullTextSearchQuery | None = None
     with_row_id: bool = False
     with_row_address: bool = False
     fast_search: bool = False
@@ -67,6 +71,8 @@ def plan_scan(query: Query, column: VectorColumn | None = None, metric: Distance
     Raises:
         QueryError: The query's vector and *column* don't fit together.
     """
+    if query.full_text_query is not None:
+        return _plan_words(query, query.full_text_query)
     if query.vector is None or column is None:
         return _plan_rows(query)
     nearest = {"q": query_vector(query.vector, column, metric), **_nearest(query, column, metric)}
@@ -94,11 +100,27 @@ def _plan_rows(query: Query) -> Scan:
     )
 
 
+def _plan_words(query: Query, words: FullTextSearchQuery) -> Scan:
+    return Scan(
+        columns=_with(SCORE, query.columns),
+        filter=query.filter,
+        # rows of equal score come in any order: those to be skipped are known once they are sorted, by id
+        limit=(query.limit or DEFAULT_LIMIT) + query.offset,
+        with_row_id=True,
+        prefilter=not query.postfilter,
+        full_text_query=words,
+        with_row_address=query.with_row_address,
+        fast_search=query.fast_search,
+        order_by=query.order_by,
+        fragments=query.fragments,
+    )
+
+
 def _plan_nearest(query: Query, nearest: dict[str, Any], column: VectorColumn) -> Scan:
     # of several queries each has its own offset, which Lance's single one can't say
     paged = query.offset > 0 and not is_batch(query, column)
     return Scan(
-        columns=_with_distance(query.columns),
+        columns=_with(DISTANCE, query.columns),
         filter=query.filter,
         limit=nearest["k"] - query.offset if paged else None,
         offset=query.offset if paged else None,
@@ -120,13 +142,13 @@ def flat_batch_rows(column: VectorColumn) -> int:
     return int(max(fewest, min(most, FLAT_BATCH_BYTES * 8 // (column.ndims * column.value_type.bit_width))))
 
 
-def _with_distance(columns: Projection | None) -> Projection | None:
-    """*columns* with the distance named: Lance warns on stderr whenever it adds it unasked."""
-    if not columns or DISTANCE in columns:
+def _with(measure: str, columns: Projection | None) -> Projection | None:
+    """*columns* with the distance or the score named: Lance warns on stderr whenever it adds it unasked."""
+    if not columns or measure in columns:
         return columns or None
     if isinstance(columns, Mapping):
-        return {**columns, DISTANCE: DISTANCE}
-    return [*columns, DISTANCE]
+        return {**columns, measure: measure}
+    return [*columns, measure]
 
 
 def _nearest(query: Query, column: VectorColumn, metric: DistanceType | None) -> dict[str, Any]:

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from lancelike.errors import QueryError, shorten
+from lancelike.query.fulltext import FullTextQuery, FullTextSearchQuery, full_text_search
+from lancelike.rerankers import Reranker
 from lancelike.types import DistanceType, QueryType
+
+Normalize: TypeAlias = Literal["score", "rank"]
+"""What a hybrid search makes of distances and scores before they are reranked: the values, or the places they give,
+brought to the range from 0 to 1."""
 
 Projection: TypeAlias = Sequence[str] | Mapping[str, str]
 """Column names, or output names with the SQL expression that makes each."""
@@ -31,7 +37,7 @@ class ColumnOrdering(BaseModel):
 class Query:
     """What to look for and how; nothing here has been embedded, resolved or run.
 
-    Neither `vector` nor `content` makes a plain scan; never are both given.
+    None of `vector`, `content` and `full_text_query` makes a plain scan; never are the first two both given.
     """
 
     vector: NDArray[Any] | None = None
@@ -40,12 +46,22 @@ class Query:
     """What the column's embedding function turns into a vector when the query runs; a list makes several queries."""
     vector_column: str | None = None
     """None: the one column that fits."""
+    full_text_query: FullTextSearchQuery | None = None
+    phrase_query: bool = False
+    """The text of `full_text_query` is a phrase."""
+    hybrid: bool = False
+    """Search by vector or content and by words, and make one list of both."""
+    reranker: Reranker | None = None
+    """Orders the rows anew; None: reciprocal rank fusion in a hybrid search, nothing elsewhere."""
+    query_string: str | None = None
+    """What the reranker compares rows with; None: the text that was searched for."""
+    normalize: Normalize = "score"
     filter: str | None = None
     postfilter: bool = False
     """False: *filter* is met before the nearest are chosen; True: it thins them out afterwards."""
     columns: Projection | None = None
     limit: int | None = None
-    """None: 10 of a vector search, every row of a scan."""
+    """None: every row of a scan, 10 of any other search."""
     offset: int = 0
     with_row_id: bool = False
     with_row_address: bool = False
@@ -65,35 +81,71 @@ class Query:
     order_by: tuple[ColumnOrdering, ...] | None = None
 
     @property
-    def query_type(self) -> Literal["scan", "vector"]:
-        """Whether rows are ranked by a vector or merely read."""
+    def query_type(self) -> Literal["scan", "vector", "fts", "hybrid"]:
+        """Whether rows are ranked by a vector, by words, by both, or merely read."""
+        if self.hybrid:
+            return "hybrid"
+        if self.full_text_query is not None:
+            return "fts"
         return "scan" if self.vector is None and self.content is None else "vector"
 
 
-def query_from(search: Any, vector_column_name: str | None = None, query_type: QueryType = "auto") -> Query:
+def query_from(
+    search: Any,
+    vector_column_name: str | None = None,
+    query_type: QueryType = "auto",
+    fts_columns: str | Sequence[str] | None = None,
+    *,
+    embeds_texts: bool = True,
+) -> Query:
     """The query that `Table.search` was asked for.
 
     Args:
         search: None for a scan; numbers for a vector, as a list, a tuple or anything that numpy reads (arrays,
-            tensors, series); several of these, or a 2-D array, for several vectors; anything else is content for the
-            column's embedding function, and a list of it several queries.
+            tensors, series); several of these, or a 2-D array, for several vectors; a `FullTextQuery` for its words;
+            anything else is content for the column's embedding function, and a list of it several queries.
         vector_column_name: The column to search; None for the one that fits.
         query_type: What kind of search; `auto` goes by *search*.
+        fts_columns: Where to look for words; None for every column with a full-text index.
+        embeds_texts: Whether `auto` embeds a text; False looks for its words.
 
     Raises:
         QueryError: The vector is empty, ragged or has values that are no finite numbers, or the kind of search is
             unknown.
+        TypeError: *search* has no words, and *query_type* is `fts`.
     """
     if query_type not in get_args(QueryType):
-        raise QueryError(f"Unknown query type: {query_type!r}; use one of {', '.join(get_args(QueryType))}")
-    if query_type in ("fts", "hybrid"):
-        raise QueryError(f"query_type {query_type!r}: full-text search isn't there yet; use 'vector' or 'auto'")
+        raise QueryError(
+            f"Invalid query_type, must be one of {', '.join(get_args(QueryType))}. Unknown query type: {query_type!r}"
+        )
+    if query_type == "hybrid":
+        return _hybrid(search, vector_column_name, fts_columns)
     if search is None:
         return Query(vector_column=vector_column_name)
+    has_words = isinstance(search, FullTextQuery) or (isinstance(search, str) and not embeds_texts)
+    if query_type == "fts" or (query_type == "auto" and has_words):
+        return Query(full_text_query=full_text_search(search, fts_columns))
+    if isinstance(search, FullTextQuery):
+        raise QueryError(f"a {type(search).__name__} is no vector and can't be embedded; search with query_type='fts'")
+    return Query(vector_column=vector_column_name, **sought(search))
+
+
+def _hybrid(search: Any, vector_column: str | None, fts_columns: str | Sequence[str] | None) -> Query:
+    """The query for *search* by vector and by words; what it lacks is given later."""
+    # an empty text holds the columns' place until there is one to look for
+    words = full_text_search(search if isinstance(search, str | FullTextQuery) else "", fts_columns)
+    by_vector = {} if search is None or isinstance(search, FullTextQuery) else sought(search)
+    return Query(hybrid=True, vector_column=vector_column, full_text_query=words, **by_vector)
+
+
+def sought(search: Any) -> dict[str, Any]:
+    """Fields of a query that searches by *search*: a vector, or content to embed.
+
+    Raises:
+        QueryError: The vector is empty, ragged or has values that are no finite numbers.
+    """
     vector = _as_vectors(search)
-    if vector is None:
-        return Query(content=search, vector_column=vector_column_name)
-    return Query(vector=vector, vector_column=vector_column_name)
+    return {"vector": None, "content": search} if vector is None else {"vector": vector, "content": None}
 
 
 def _as_vectors(search: Any) -> NDArray[Any] | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import indent
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,19 +16,21 @@ from numpy.typing import NDArray
 
 from lancelike.errors import EmbeddingTimeoutError, QueryError, QueryTimeoutError
 from lancelike.ledger import DriftGuard
-from lancelike.query.plan import QUERY_INDEX, Scan, VectorColumn, is_batch, plan_scan
+from lancelike.query.plan import QUERY_INDEX, ROW_ID, Scan, VectorColumn, is_batch, plan_scan
 from lancelike.query.query import Query
+from lancelike.rerankers.tables import RELEVANCE_SCORE
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.deadline import Deadline
 from lancelike.search.from_memory import MemorySearch, memory_search
+from lancelike.search.fulltext import best_first, with_words
+from lancelike.search.hybrid import complete, fused, fused_schema, sides
+from lancelike.search.reranking import before_reranking, reranked, sorted_by, without_scores
 from lancelike.search.target import facts_of, target_column, with_metric
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.memory import VectorCache
 
 Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
-
-ROW_ID = "_rowid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,9 @@ class SearchPlan:
     hides_row_id: bool = False
     """The scan needed row ids, and nobody asked for them."""
     skipped_per_query: int = 0
+    skipped: int = 0
+    by_score: bool = False
+    """The rows come by falling `_score`."""
     memory: MemorySearch | None = None
     """Finds the scan's rows with vectors that are in memory."""
 
@@ -43,6 +51,10 @@ class SearchPlan:
         """The rows as they were asked for."""
         if self.skipped_per_query:
             rows = _skip_per_query(rows, self.skipped_per_query)
+        if self.by_score:
+            rows = best_first(rows)
+        if self.skipped:
+            rows = rows.slice(self.skipped)
         return rows.drop_columns([ROW_ID]) if self.hides_row_id else rows
 
     def output_schema(self, scanned: pa.Schema) -> pa.Schema:
@@ -86,39 +98,81 @@ class Searcher:
             QueryTimeoutError: There was no answer within *timeout_s*, embedding included.
         """
         deadline = Deadline(timeout_s)
-        return deadline.run(lambda: self._read(self._plan(self._embedded(query, deadline))))
+        return deadline.run(lambda: self._rows(query, deadline))
 
     def batches(
         self, query: Query, batch_size: int | None = None, timeout_s: float | None = None
     ) -> pa.RecordBatchReader:
         """The rows of `table`, at most *batch_size* at a time; a scan's are read as they are asked for."""
+        if query.query_type != "scan":  # the rows are few, and come from Lance all at once
+            return self.table(query, timeout_s).to_reader(batch_size)
         deadline = Deadline(timeout_s)
-        plan = deadline.run(lambda: self._plan(self._embedded(query, deadline)))
-        if plan.scan.nearest is not None:  # the rows are few, and come from Lance all at once
-            return deadline.run(lambda: self._read(plan)).to_reader(batch_size)
+        plan = deadline.run(lambda: self._plan(query))
         reader = deadline.run(lambda: self._dataset.scan(replace(plan.scan, batch_size=batch_size)))
         return _stream(reader, plan, deadline)
 
     def explain(self, query: Query, verbose: bool = False) -> str:
         """The plan for *query*, Lance's where Lance runs it; content is not embedded for it."""
-        plan = self._plan(self._with_ones(query))
-        return plan.memory.explain(verbose) if plan.memory else self._dataset.explain(plan.scan, verbose)
+        if query.hybrid:
+            query = complete(query)
+            plans = [self.explain(side, verbose).rstrip() for side in sides(query)]
+        else:
+            plan = self._plan(self._with_ones(query))
+            plans = [plan.memory.explain(verbose) if plan.memory else self._dataset.explain(plan.scan, verbose)]
+        if query.reranker is None:
+            return plans[0]
+        return "\n".join([str(query.reranker), *(indent(plan, "  ") for plan in plans)])
 
     def analyze(self, query: Query) -> str:
         """The plan for *query* with the figures of a run."""
-        plan = self._plan(self._embedded(query, Deadline(None)))
+        query = self._embedded(query, Deadline(None))
+        if query.hybrid:
+            by_vector, by_words = map(self.analyze, sides(complete(query)))
+            return f"Vector Search Plan:\n{by_vector}\nFTS Search Plan:\n{by_words}"
+        plan = self._plan(query)
         return plan.memory.analyze() if plan.memory else self._dataset.analyze(plan.scan)
 
     def output_schema(self, query: Query) -> pa.Schema:
         """The schema of the rows that `table` returns; content is not embedded for it."""
+        if query.hybrid:
+            query = complete(query)
+            nearest, matching = map(self.output_schema, sides(query))
+            return _only_asked(fused_schema(query, nearest, matching).empty_table(), query).schema
         plan = self._plan(self._with_ones(query))
-        return plan.output_schema(self._dataset.output_schema(plan.scan))
+        return without_scores(plan.output_schema(self._dataset.output_schema(plan.scan)), query)
+
+    def _rows(self, query: Query, deadline: Deadline) -> pa.Table:
+        if query.hybrid:
+            return self._hybrid_rows(complete(query), deadline)
+        if query.reranker is None:
+            return self._read(self._plan(self._embedded(query, deadline)))
+        found = self._read(self._plan(self._embedded(before_reranking(query), deadline)))
+        return _only_asked(sorted_by(reranked(found, query), query.order_by), query)
+
+    def _hybrid_rows(self, query: Query, deadline: Deadline) -> pa.Table:
+        """The rows of both sides, searched for at the same time in the same version."""
+        query = self._embedded(query, deadline)
+        _check_single(query, self._column(query))
+        shown = Searcher(self._dataset.frozen(), self._given_bindings, self._vectors, self._drift, self._cache)
+        by_vector, by_words = sides(query)
+        with ThreadPoolExecutor(1, thread_name_prefix="lancelike-search") as pool:
+            matching = pool.submit(copy_context().run, shown._rows, by_words, deadline)
+            nearest = shown._rows(by_vector, deadline)
+            return _only_asked(fused(query, nearest, matching.result()), query)
 
     def _plan(self, query: Query) -> SearchPlan:
         """How *query*, content embedded, is answered: the one place where a way is chosen."""
+        if query.full_text_query is not None:
+            scan = plan_scan(with_words(query, self._dataset))
+            return SearchPlan(
+                scan, hides_row_id=_hides_row_id(query, scan), skipped=query.offset, by_score=query.order_by is None
+            )
         if query.vector is None:
-            return SearchPlan(plan_scan(query), hides_row_id=_hides_row_id(query))
+            scan = plan_scan(query)
+            return SearchPlan(scan, hides_row_id=_hides_row_id(query, scan))
         column = self._column(query)
+        if query.reranker is not None:
+            _check_single(query, column)
         query = with_metric(query, self._dataset, column)
         scan = plan_scan(query, column, query.distance_type)
         return SearchPlan(
@@ -190,8 +244,22 @@ def _is_several(content: Any) -> bool:
     return isinstance(content, list | tuple)
 
 
-def _hides_row_id(query: Query) -> bool:
-    return query.order_by is not None and not query.with_row_id and ROW_ID not in (query.columns or ())
+def _hides_row_id(query: Query, scan: Scan) -> bool:
+    return scan.with_row_id and not query.with_row_id and ROW_ID not in (query.columns or ())
+
+
+def _check_single(query: Query, column: VectorColumn) -> None:
+    """Refuse several queries where rows are reranked: their rows are not to be compared with each other."""
+    if is_batch(query, column):
+        raise QueryError("rows of several queries can't be reranked; search for one vector or text at a time")
+
+
+def _only_asked(rows: pa.Table, query: Query) -> pa.Table:
+    """*rows* without the columns that were read to rerank and sort them."""
+    read = {ROW_ID} if not query.with_row_id else set()
+    if query.columns:
+        read |= {key.column_name for key in query.order_by or ()} - {RELEVANCE_SCORE}
+    return rows.drop_columns([name for name in rows.column_names if name in read - set(query.columns or ())])
 
 
 def _skip_per_query(rows: pa.Table, skipped: int) -> pa.Table:

@@ -140,6 +140,24 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         r"|Not found: \S+/(data|_indices|_deletions)/|failed to fill whole buffer|failed to decode",
         _file_damaged,
     ),
+    (
+        r"Cannot perform full text search unless an INVERTED index has been created on at least one column",
+        lambda match, message, subject: QueryError(f"{match[0]}: create_index(column, config=FTS()) makes one"),
+    ),
+    (
+        r"position is not found but required for phrase queries",
+        lambda match, message, subject: QueryError(
+            f"{match[0]}: create_index(column, config=FTS(with_position=True)) makes an index that has them"
+        ),
+    ),
+    (
+        r"Invalid directory path: (?P<path>\S*?(?P<kind>jieba|lindera)/\S+)",
+        lambda match, message, subject: QueryError(
+            f"the {match['kind']} tokenizer has no model at {match['path']}: python -m lance.download {match['kind']} "
+            "fetches one, and the variable LANCE_LANGUAGE_MODEL_HOME says where models are"
+        ),
+    ),
+    (r"FTS field path '(?P<column>.+?)' does not exist", _column_not_found),
     (r"No field named (?P<column>.+?)\.(?= Valid fields are| Did you mean|,|$)", _column_not_found),
     (r"[Cc]olumn (?P<column>\S+) (does not exist|is not in the dataset)", _column_not_found),
     (r"Field (?P<column>\S+) not found", _column_not_found),

@@ -12,7 +12,6 @@ import lance
 import pyarrow as pa
 from lance.indices import IndexConfig as LanceIndexConfig
 from lance.progress import IndexProgress
-from lance.query import DocumentGranularity
 
 from lancelike.errors import ColumnNotFoundError, IndexExistsError, IndexTimeoutError, QueryError
 from lancelike.index import (
@@ -32,6 +31,7 @@ from lancelike.index import (
     LabelList,
 )
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.fulltext import text_settings
 from lancelike.types import DistanceType, ProgressCallback
 
 VECTOR_TYPES: dict[type, str] = {
@@ -58,12 +58,7 @@ _SHOWN_TYPES = {
     "Inverted": "FTS",
 }
 _STATISTICS_TYPES = {"BTree": "BTREE", "Bitmap": "BITMAP", "LabelList": "LABEL_LIST", "Inverted": "FTS", "Fm": "FM"}
-_LANCE_NAMES = {
-    "distance_type": "metric",
-    "max_iterations": "max_iters",
-    "ngram_min_length": "min_ngram_length",
-    "ngram_max_length": "max_ngram_length",
-}
+_LANCE_NAMES = {"distance_type": "metric", "max_iterations": "max_iters"}
 _LONGEST_PAUSE_S = 0.5
 
 
@@ -141,7 +136,7 @@ def create_scalar_index(
         QueryError: The column's type does not suit the index.
         IndexExistsError: There is an index of that name, and *replace* is False.
     """
-    settings = _text_settings(config) if isinstance(config, FTS) else {}
+    settings = text_settings(config) if isinstance(config, FTS) else {}
     kind = SCALAR_TYPES[type(config)]
     name = _free_name(dataset, name or f"{column}_idx", replace)
     with dataset.indexing, _heard(progress) as callback, _told_of_type(dataset, column, config):
@@ -170,7 +165,10 @@ def list_indices(dataset: Dataset) -> list[IndexConfig]:
     with dataset.errors():
         latest = dataset.lance
         fragments = _rows_by_fragment(latest)
-        return [_shown(index, fragments) for index in sorted(latest.describe_indices(), key=lambda each: each.name)]
+        return [
+            _shown(index, fragments, latest.schema)
+            for index in sorted(latest.describe_indices(), key=lambda each: each.name)
+        ]
 
 
 def index_stats(dataset: Dataset, name: str) -> IndexStatistics | None:
@@ -216,7 +214,7 @@ def coverage(dataset: Dataset) -> list[Coverage]:
     return [
         Coverage(
             index.name,
-            tuple(index.field_names),
+            tuple(_paths(latest.schema, index)),
             _unindexed_rows(index, rows),
             tuple(sum(rows.get(fragment, 0) for fragment in segment.fragment_ids) for segment in index.segments),
         )
@@ -249,6 +247,14 @@ def index_metric(dataset: Dataset, column: str) -> DistanceType | None:
             if index.field_names == [column] and (metric := _metric(latest, index)):
                 return metric
     return None
+
+
+def full_text_indices(dataset: Dataset) -> dict[str, str]:
+    """The full-text index on each column that has one in the version shown."""
+    with dataset.errors():
+        latest = dataset.lance
+        found = [index for index in latest.describe_indices() if index.index_type == "Inverted"]
+        return {column: index.name for index in found for column in _paths(latest.schema, index)}
 
 
 def drop_index(dataset: Dataset, name: str) -> None:
@@ -305,14 +311,6 @@ def _vector_settings(config: Any, ndims: int) -> dict[str, Any]:
     if isinstance(config, IvfPq | HnswPq):
         settings.setdefault("num_sub_vectors", default_sub_vectors(ndims))
     return settings
-
-
-def _text_settings(config: FTS) -> dict[str, Any]:
-    settings = {_LANCE_NAMES.get(key, key): value for key, value in asdict(config).items() if value is not None}
-    return settings | {
-        "document_granularity": DocumentGranularity(config.document_granularity),
-        "max_token_length": config.max_token_length,
-    }
 
 
 def vector_columns(schema: pa.Schema) -> list[str]:
@@ -415,13 +413,13 @@ def _unindexed_rows(index: Any, rows: dict[int, int]) -> int:
     return sum(count for fragment, count in rows.items() if fragment not in covered)
 
 
-def _shown(index: Any, rows: dict[int, int]) -> IndexConfig:
+def _shown(index: Any, rows: dict[int, int], schema: pa.Schema) -> IndexConfig:
     unindexed = _unindexed_rows(index, rows)
     newest = max(index.segments, key=lambda each: each.dataset_version_at_last_update)
     return IndexConfig(
         name=index.name,
         index_type=_SHOWN_TYPES.get(index.index_type, index.index_type),
-        columns=list(index.field_names),
+        columns=_paths(schema, index),
         index_uuid=str(newest.uuid),
         created_at=newest.created_at,
         num_indexed_rows=sum(rows.values()) - unindexed,
@@ -429,6 +427,24 @@ def _shown(index: Any, rows: dict[int, int]) -> IndexConfig:
         size_bytes=index.total_size_bytes,
         index_details=dict(index.details or {}),
     )
+
+
+def _paths(schema: pa.Schema, index: Any) -> list[str]:
+    """The columns of an index as they are named elsewhere: Lance names the elements of lists on the way too."""
+    return [name if name in schema.names else _without_elements(schema, name) for name in index.field_names]
+
+
+def _without_elements(schema: pa.Schema, path: str) -> str:
+    kind, kept = pa.struct(list(schema)), []
+    for name in path.split("."):
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.value_type
+            continue
+        kept.append(name)
+        if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
+            return path
+        kind = kind.field(name).type
+    return ".".join(kept)
 
 
 def _metric(dataset: lance.LanceDataset, index: Any) -> DistanceType | None:

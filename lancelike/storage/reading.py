@@ -11,6 +11,7 @@ from lance.dataset import ColumnOrdering
 from lancelike.errors import ColumnNotFoundError, QueryError
 from lancelike.query.plan import Scan
 from lancelike.query.predicates import check_filter, check_sql
+from lancelike.storage.fulltext import lance_query
 from lancelike.storage.showing import Showing
 
 _SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
@@ -105,6 +106,7 @@ class Reading(Showing):
             offset=scan.offset,
             prefilter=scan.prefilter,
             nearest=scan.nearest,
+            full_text_query=None if scan.full_text_query is None else lance_query(scan.full_text_query),
             with_row_id=scan.with_row_id,
             with_row_address=scan.with_row_address,
             fast_search=scan.fast_search,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 
 from lancelike._optional import require
-from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
+from lancelike.legacy import warn_deprecated
+from lancelike.query import (
+    FullTextQuery,
+    LanceEmptyQueryBuilder,
+    LanceFtsQueryBuilder,
+    LanceHybridQueryBuilder,
+    LanceQueryBuilder,
+    LanceVectorQueryBuilder,
+    query_from,
+)
 from lancelike.query.plan import Scan
 from lancelike.query.results import one_batch
 from lancelike.query.take import LanceTakeQueryBuilder, take_from
@@ -20,6 +29,13 @@ from lancelike.types import QueryType
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+_BUILDERS: dict[str, type[LanceQueryBuilder]] = {
+    "scan": LanceEmptyQueryBuilder,
+    "vector": LanceVectorQueryBuilder,
+    "fts": LanceFtsQueryBuilder,
+    "hybrid": LanceHybridQueryBuilder,
+}
 
 
 class Reading(Handle):
@@ -77,30 +93,84 @@ class Reading(Handle):
 
     @overload
     def search(
-        self, query: Any, vector_column_name: str | None = None, query_type: QueryType = "auto"
+        self,
+        query: Any = None,
+        vector_column_name: str | None = None,
+        *,
+        query_type: Literal["hybrid"],
+        fts_columns: str | Sequence[str] | None = None,
+    ) -> LanceHybridQueryBuilder: ...
+
+    @overload
+    def search(
+        self,
+        query: str | FullTextQuery,
+        vector_column_name: str | None = None,
+        *,
+        query_type: Literal["fts"],
+        ordering_field_name: str | None = None,
+        fts_columns: str | Sequence[str] | None = None,
+    ) -> LanceFtsQueryBuilder: ...
+
+    @overload
+    def search(self, query: FullTextQuery) -> LanceFtsQueryBuilder: ...
+
+    @overload
+    def search(
+        self,
+        query: Any,
+        vector_column_name: str | None = None,
+        query_type: QueryType = "auto",
+        ordering_field_name: str | None = None,
+        fts_columns: str | Sequence[str] | None = None,
     ) -> LanceVectorQueryBuilder: ...
 
     def search(
-        self, query: Any = None, vector_column_name: str | None = None, query_type: QueryType = "auto"
-    ) -> LanceEmptyQueryBuilder | LanceVectorQueryBuilder:
-        """Ask for the rows nearest to *query*; nothing runs until a `to_*` method is called.
+        self,
+        query: Any = None,
+        vector_column_name: str | None = None,
+        query_type: QueryType = "auto",
+        ordering_field_name: str | None = None,
+        fts_columns: str | Sequence[str] | None = None,
+    ) -> LanceQueryBuilder:
+        """Ask for the rows nearest to *query*, or with its words; nothing runs until a `to_*` method is called.
 
         Args:
             query: A vector (array or list of numbers); several (2-d array, list of lists); or anything that the
-                column's embedding function takes, such as a text or a list of texts. None reads rows in table order.
+                column's embedding function takes, such as a text or a list of texts. A `FullTextQuery` looks for
+                words. None reads rows in table order.
             vector_column_name: The column to search; not needed when only one fits.
-            query_type: `"vector"`, or `"auto"` for the same.
+            query_type: `"vector"`; `"fts"` for words; `"hybrid"` for both, made one list; `"auto"` takes a text for
+                words where no function fills the vector column, and everything else but a `FullTextQuery` for a
+                vector.
+            ordering_field_name: Does nothing, and warns; LanceDB's scripts may have it.
+            fts_columns: Where to look for a text's words; None: in each column with a full-text index.
 
         Returns:
             A builder: `.where()`, `.select()`, `.limit()` and others refine it, `.to_list()` and others run it.
+
+        Raises:
+            QueryError: *query* is a bad vector, or *query_type* unknown.
+            TypeError: *query_type* is `"fts"`, and *query* no text.
         """
+        if ordering_field_name is not None:
+            warn_deprecated("ordering_field_name", ".order_by([...])")
         shown = self._dataset
         searcher = Searcher(
             shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
         )
-        if query is None and query_type == "auto":
-            return LanceEmptyQueryBuilder(searcher, query_from(None, None, query_type))
-        return LanceVectorQueryBuilder(searcher, query_from(query, vector_column_name, query_type))
+        asked = query_from(
+            query,
+            vector_column_name,
+            query_type,
+            fts_columns,
+            embeds_texts=not isinstance(query, str) or self._embeds_texts(vector_column_name),
+        )
+        return _BUILDERS[asked.query_type](searcher, asked)
+
+    def _embeds_texts(self, vector_column: str | None) -> bool:
+        """Whether a function fills *vector_column*, or any column if that is None."""
+        return any(vector_column in (None, binding.vector_column) for binding in self._bindings)
 
     def take_offsets(self, offsets: Iterable[int]) -> LanceTakeQueryBuilder:
         """Ask for the rows at *offsets*, counted from 0 over the rows there are, in the order given; repeats count.

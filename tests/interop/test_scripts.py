@@ -387,8 +387,10 @@ def test_search_without_a_function_or_a_vector(uri: str) -> None:
     tbl = lancedb.connect(uri).create_table("t", [{"text": "a", "v1": [1.0, 2.0]}, {"text": "b", "v1": [2.0, 1.0]}])
     with pytest.raises(ValueError, match="no vector column"):
         tbl.search([1.0, 2.0]).to_list()
-    with pytest.raises(ValueError, match=r"no registered embedding function|vector column"):
+    with pytest.raises(ValueError, match="unless an INVERTED index has been created"):
         tbl.search("text").to_list()
+    with pytest.raises(ValueError, match="vector column"):
+        tbl.search("text", query_type="vector").to_list()
     assert len(tbl.search().limit(1).to_list()) == 1
 
 

@@ -110,8 +110,12 @@ def test_a_query_keeps_its_own_vector() -> None:
 def test_kinds_of_search() -> None:
     with pytest.raises(QueryError, match="Unknown query type: 'foo'"):
         query_from("text", query_type="foo")  # type: ignore[arg-type]  # what a script may do
-    with pytest.raises(QueryError, match="full-text search"):
-        query_from("text", query_type="fts")
+    with pytest.raises(TypeError, match="'fts' query must be a string or FullTextQuery"):
+        query_from([1.0], query_type="fts")
+    assert query_from("text", query_type="fts").query_type == "fts"
+    assert query_from("text").query_type == "vector"
+    assert query_from("text", embeds_texts=False).query_type == "fts"
+    assert query_from("text", query_type="hybrid").query_type == "hybrid"
     assert query_from([1.0], query_type="vector").query_type == "vector"
     assert query_from(None, query_type="vector").query_type == "scan"
 

@@ -11,7 +11,14 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from lancelike.query import LanceEmptyQueryBuilder, LanceVectorQueryBuilder, query_from
+from lancelike.query import (
+    LanceEmptyQueryBuilder,
+    LanceFtsQueryBuilder,
+    LanceHybridQueryBuilder,
+    LanceQueryBuilder,
+    LanceVectorQueryBuilder,
+    query_from,
+)
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search import Searcher
 from lancelike.storage.dataset import Dataset
@@ -29,11 +36,20 @@ def vectors_column(vectors: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
 
 
-def search(dataset: Dataset, what: Any = None, column: str | None = None, *bindings: EmbeddingFunctionConfig) -> Any:
+BUILDERS: dict[str, type[LanceQueryBuilder]] = {
+    "scan": LanceEmptyQueryBuilder,
+    "vector": LanceVectorQueryBuilder,
+    "fts": LanceFtsQueryBuilder,
+    "hybrid": LanceHybridQueryBuilder,
+}
+
+
+def search(
+    dataset: Dataset, what: Any = None, column: str | None = None, *bindings: EmbeddingFunctionConfig, **kind: Any
+) -> Any:
     """The builder that a table's `search` makes."""
-    query = query_from(what, column)
-    builder = LanceEmptyQueryBuilder if what is None else LanceVectorQueryBuilder
-    return builder(Searcher(dataset, bindings), query)
+    query = query_from(what, column, **kind)
+    return BUILDERS[query.query_type](Searcher(dataset, bindings), query)
 
 
 def squared_distances(vectors: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:

@@ -155,6 +155,8 @@ def test_a_query_of_the_wrong_length(plain: lancelike.Table) -> None:
     with pytest.raises(QueryError, match="non-empty"):
         plain.search([])
     with pytest.raises(QueryError, match="has no registered embedding function"):
+        plain.search("a text", query_type="vector").to_list()
+    with pytest.raises(QueryError, match="unless an INVERTED index has been created"):
         plain.search("a text").to_list()
 
 
