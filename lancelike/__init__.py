@@ -14,31 +14,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lancelike import db, embeddings, errors, index, pydantic, query, table
-    from lancelike.database import DBConnection, LanceDBConnection, connect
+    from lancelike.database import DBConnection, LanceDBConnection, connect, deserialize_conn
     from lancelike.errors import LancelikeError
+    from lancelike.job import Job
+    from lancelike.storage import Session
     from lancelike.table import LanceTable, Table
 
     __version__: str
 
 _HOMES = {
     "DBConnection": "lancelike.database",
+    "Job": "lancelike.job",
     "LanceDBConnection": "lancelike.database",
     "LanceTable": "lancelike.table",
     "LancelikeError": "lancelike.errors",
+    "Session": "lancelike.storage",
     "Table": "lancelike.table",
     "connect": "lancelike.database",
+    "deserialize_conn": "lancelike.database",
 }
 _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
 
 __all__ = [
     "DBConnection",
+    "Job",
     "LanceDBConnection",
     "LanceTable",
     "LancelikeError",
+    "Session",
     "Table",
     "__version__",
     "connect",
     "db",
+    "deserialize_conn",
     "embeddings",
     "errors",
     "index",

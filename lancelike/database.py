@@ -13,6 +13,7 @@ import pyarrow as pa
 from lancelike.embeddings import EmbeddingFunctionConfig, EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import LancelikeError, SchemaError, TableExistsError, TableNotFoundError
 from lancelike.ingest import create_batches, with_bindings
+from lancelike.job import Job
 from lancelike.ledger import DEFAULT_BYTES, Ledger, TableRecords
 from lancelike.legacy import warn_deprecated
 from lancelike.lifecycle.doctor import examine
@@ -20,7 +21,9 @@ from lancelike.lifecycle.indexing import checked_policy
 from lancelike.schema.bindings import stored_bindings
 from lancelike.schema.model import LanceModel
 from lancelike.search.vectors import QueryVectors
-from lancelike.storage import Dataset, Location, check_table_name
+from lancelike.serializing import from_text, to_text
+from lancelike.storage import Dataset, Location, Session, check_root, check_table_name
+from lancelike.storage.cloning import clone, in_memory
 from lancelike.storage.memory import VectorCache, default_bytes
 from lancelike.table import Table
 from lancelike.types import CreateMode, IndexPolicy, OnBadVectors, OnEmbeddingError, Rows, StorageOptions
@@ -28,7 +31,7 @@ from lancelike.types import CreateMode, IndexPolicy, OnBadVectors, OnEmbeddingEr
 _STABLE_ROW_IDS = "new_table_enable_stable_row_ids"
 _FILE_FORMAT = "new_table_data_storage_version"
 
-__all__ = ["DBConnection", "LanceDBConnection", "ListTablesResponse", "connect"]
+__all__ = ["DBConnection", "LanceDBConnection", "ListTablesResponse", "connect", "deserialize_conn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class DBConnection:
         allow_drift: bool = False,
         index_policy: IndexPolicy = "auto",
         vector_cache_bytes: int | None = None,
+        session: Session | None = None,
     ) -> None:
-        self._location = location
+        self._location, self._session = location, session
         self._allow_drift, self._index_policy = allow_drift, checked_policy(index_policy)
         self._ledger = Ledger(location, ledger_bytes)
         self._query_vectors = QueryVectors()
@@ -65,6 +69,11 @@ class DBConnection:
     def uri(self) -> str:
         """Where the database lies."""
         return self._location.uri
+
+    @property
+    def session(self) -> Session | None:
+        """Lance's caches, if they were given to `connect`."""
+        return self._session
 
     def __repr__(self) -> str:
         return f"LanceDBConnection(uri={self._location.shown_uri!r})"
@@ -83,20 +92,30 @@ class DBConnection:
 
     # -- tables --------------------------------------------------------------------------------------------------
 
-    def list_tables(self, page_token: str | None = None, limit: int | None = None) -> ListTablesResponse:
+    def list_tables(
+        self, namespace_path: Sequence[str] | None = None, page_token: str | None = None, limit: int | None = None
+    ) -> ListTablesResponse:
         """Names of the tables, sorted; all of them unless *limit* asks for pages.
 
         Args:
+            namespace_path: None or empty: there are no namespaces but the root, here and wherever it is taken.
             page_token: The last name of the page before, as the response before gave it.
             limit: Most names in this page.
         """
+        check_root(namespace_path)
         names = [name for name in self._location.list_tables() if page_token is None or name > page_token]
         page = names if limit is None else names[:limit]
         return ListTablesResponse(page, page[-1] if len(page) < len(names) else None)
 
-    def table_names(self, page_token: str | None = None, limit: int | None = None) -> list[str]:
+    def table_names(
+        self,
+        page_token: str | None = None,
+        limit: int | None = None,
+        *,
+        namespace_path: Sequence[str] | None = None,
+    ) -> list[str]:
         """Names of the tables, sorted; all of them unless *limit* is given."""
-        return self.list_tables(page_token, limit).tables
+        return self.list_tables(namespace_path, page_token, limit).tables
 
     def create_table(
         self,
@@ -113,6 +132,8 @@ class DBConnection:
         progress: Any = None,
         data_storage_version: str | None = None,
         storage_options: StorageOptions | None = None,
+        enable_v2_manifest_paths: bool | None = None,
+        namespace_path: Sequence[str] | None = None,
     ) -> Table:
         """Create a table from a schema, from rows, or from both, in one commit.
 
@@ -131,12 +152,15 @@ class DBConnection:
             data_storage_version: Version of Lance's file format; None takes its stable one.
             storage_options: `new_table_enable_stable_row_ids` (`"true"` unless said) and
                 `new_table_data_storage_version`, as LanceDB spells them; `connect` takes them for all tables.
+            enable_v2_manifest_paths: Accepted for LanceDB's scripts; every new table has them.
+            namespace_path: None or empty.
 
         Raises:
             TableExistsError: The table is there, and neither *exist_ok* nor `mode="overwrite"` is given.
             SchemaError: Neither schema nor rows are given, or the table there has another schema.
         """
         check_table_name(name)
+        check_root(namespace_path)
         if mode not in ("create", "overwrite"):
             raise ValueError(f"mode is 'create' or 'overwrite', not {mode!r}")
         declared = _declared(schema, embedding_functions or ())
@@ -187,6 +211,8 @@ class DBConnection:
         version: int | str | None = None,
         allow_drift: bool | None = None,
         index_policy: IndexPolicy | None = None,
+        index_cache_size: int | None = None,
+        namespace_path: Sequence[str] | None = None,
     ) -> Table:
         """A handle on the table *name*; with *version*, a number or tag, it is read-only.
 
@@ -197,6 +223,8 @@ class DBConnection:
             version: Number or tag of the version to show; None is the latest.
             allow_drift: As in `connect`, for this handle.
             index_policy: As in `connect`, for this handle.
+            index_cache_size: Does nothing, and warns; a `Session` bounds the caches.
+            namespace_path: None or empty.
 
         Raises:
             TableNotFoundError: There is no such table.
@@ -204,24 +232,33 @@ class DBConnection:
             VersionNotFoundError: It has no such version.
         """
         check_table_name(name)
+        check_root(namespace_path)
+        if index_cache_size is not None:
+            warn_deprecated("open_table(index_cache_size=...)", "connect(uri, session=Session(...))")
         location = self._location.with_options(storage_options)
         dataset = Dataset.open(location, name, version=version, branch=branch)
         return self._table(dataset, allow_drift, index_policy)
 
-    def drop_table(self, name: str, ignore_missing: bool = False) -> None:
+    def drop_table(self, name: str, namespace_path: Sequence[str] | None = None, ignore_missing: bool = False) -> None:
         """Delete the table *name* and its files.
 
         Raises:
             TableNotFoundError: There is no such table, and *ignore_missing* is false.
         """
         check_table_name(name)
+        check_root(namespace_path)
         if self._location.exists(name):
             self._drop(name)
         elif not ignore_missing:
             raise TableNotFoundError(name, self._location.list_tables())
 
-    def drop_all_tables(self) -> None:
+    def drop_table_async(self, name: str, namespace_path: Sequence[str] | None = None) -> Job[None]:
+        """Delete the table *name* in the background; a `Job` whose `wait()` returns when its files are gone."""
+        return Job("drop_table", lambda: self.drop_table(name, namespace_path))
+
+    def drop_all_tables(self, namespace_path: Sequence[str] | None = None) -> None:
         """Delete every table."""
+        check_root(namespace_path)
         for name in self._location.list_tables():
             self._drop(name)
 
@@ -237,7 +274,13 @@ class DBConnection:
         warn_deprecated("drop_database()", "drop_all_tables()")
         self.drop_all_tables()
 
-    def rename_table(self, cur_name: str, new_name: str) -> None:
+    def rename_table(
+        self,
+        cur_name: str,
+        new_name: str,
+        cur_namespace_path: Sequence[str] | None = None,
+        new_namespace_path: Sequence[str] | None = None,
+    ) -> None:
         """Rename a table; handles opened under the old name are closed.
 
         In an object store the files are copied, since it has no rename.
@@ -249,6 +292,8 @@ class DBConnection:
         """
         check_table_name(cur_name)
         check_table_name(new_name)
+        check_root(cur_namespace_path)
+        check_root(new_namespace_path)
         if not self._location.exists(cur_name):
             raise TableNotFoundError(cur_name, self._location.list_tables())
         if self._location.exists(new_name):
@@ -258,6 +303,62 @@ class DBConnection:
         self._vector_cache.forget(self._location, cur_name)
         for each in records:
             each.rename(new_name)
+
+    def clone_table(
+        self,
+        target_table_name: str,
+        source_uri: str,
+        *,
+        target_namespace_path: Sequence[str] | None = None,
+        source_version: int | None = None,
+        source_tag: str | None = None,
+        is_shallow: bool = True,
+    ) -> Table:
+        """Make a table of a version of another, of this database or one elsewhere.
+
+        Functions, indexes and row ids come along, and so do the failures and canaries of a table that lancelike wrote.
+        What was paid for is known as long as both are in one database.
+
+        Args:
+            target_table_name: The new table.
+            source_uri: Where the other lies: its `uri`, that of a branch too.
+            target_namespace_path: None or empty.
+            source_version: The version; None is the latest.
+            source_tag: Its tag instead.
+            is_shallow: Share the other's files, which must stay where they are, and copy none. In memory all rows are
+                copied.
+
+        Raises:
+            TableExistsError: There is a table of that name.
+            TableNotFoundError: There is no table at *source_uri*.
+            VersionNotFoundError: It has no such version or tag.
+        """
+        check_table_name(target_table_name)
+        check_root(target_namespace_path)
+        if source_version is not None and source_tag is not None:
+            raise ValueError("clone_table takes one of source_version= and source_tag=")
+        version = source_tag if source_version is None else source_version
+        source = in_memory(self._location, source_uri) if self._location.is_memory else source_uri
+        dataset = clone(self._location, target_table_name, source, version, shallow=is_shallow)
+        records = self._records(target_table_name)
+        records.copy_from(records.at(source_uri) if isinstance(source, str) else self._records(source.name))
+        return self._table(dataset)
+
+    def serialize(self) -> str:
+        """This connection as text, from which `lancelike.deserialize_conn` makes an equal one in another process.
+
+        Raises:
+            SecretError: The address or a storage option holds a secret: set that in each process's environment.
+            ValueError: The database is in memory.
+        """
+        settings = {
+            "read_consistency_interval": self.read_consistency_interval,
+            "ledger_bytes": self._ledger.max_bytes,
+            "allow_drift": self._allow_drift,
+            "index_policy": self._index_policy,
+            "vector_cache_bytes": self._vector_cache.limit_bytes,
+        }
+        return to_text(self.uri, self._location.storage_options, settings)
 
     def _new_table_options(self, given: StorageOptions) -> StorageOptions:
         if unknown := sorted(given.keys() - {_STABLE_ROW_IDS, _FILE_FORMAT}):
@@ -323,6 +424,7 @@ def connect(
     *,
     read_consistency_interval: timedelta | None = None,
     storage_options: StorageOptions | None = None,
+    session: Session | None = None,
     ledger_bytes: int = DEFAULT_BYTES,
     allow_drift: bool = False,
     index_policy: IndexPolicy = "auto",
@@ -337,6 +439,7 @@ def connect(
             processes wrote: `timedelta(0)` looks every time, None only when the handle writes or is asked to by
             `checkout_latest`. What this process wrote is always seen.
         storage_options: Settings of the object store, as Lance takes them (`aws_endpoint`, `region`, ...).
+        session: Lance's caches, with bounds of one's own or shared with other connections.
         ledger_bytes: Bound on what is kept of each embedding function's answers, so that nothing is paid for twice and
             a failed write goes on where it stopped; beyond it the oldest go. 0 keeps none.
         allow_drift: Warn, in place of raising ModelDriftError, when a function is no longer the model that made a
@@ -353,13 +456,24 @@ def connect(
         []
     """
     return DBConnection(
-        Location(uri, storage_options),
+        Location(uri, storage_options, session.lance if session else None),
+        session=session,
         read_consistency_interval=read_consistency_interval,
         ledger_bytes=ledger_bytes,
         allow_drift=allow_drift,
         index_policy=index_policy,
         vector_cache_bytes=vector_cache_bytes,
     )
+
+
+def deserialize_conn(data: str, *, for_worker: bool = False) -> DBConnection:
+    """The connection that `serialize()`, LanceDB's too, made *data* of; secrets are in this process's environment.
+
+    Args:
+        data: JSON.
+        for_worker: Accepted for LanceDB's scripts; it says something of namespaces there.
+    """
+    return connect(**from_text(data))
 
 
 def _declared(

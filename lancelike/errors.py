@@ -21,6 +21,8 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── IndexNotFoundError (RuntimeError)       .index .available
     ├── IndexExistsError (RuntimeError)         .index
     ├── IndexTimeoutError (RuntimeError, TimeoutError)  .indices .timeout_s
+    ├── JobFailedError (RuntimeError)           what a Job did failed; the cause is kept: .job_type
+    ├── JobCancelledError (RuntimeError)        a Job was cancelled before it committed: .job_type
     ├── StorageError (OSError)                  the disk or the object store failed: .uri
     │   ├── CorruptTableError                   a file of the table is damaged or gone
     │   ├── StorageFullError                    no space left
@@ -242,6 +244,22 @@ class IndexTimeoutError(LancelikeError, RuntimeError, TimeoutError):
         )
 
 
+class JobFailedError(LancelikeError, RuntimeError):
+    """What a job did failed; the reason is the `__cause__`."""
+
+    def __init__(self, job_type: str, reason: str) -> None:
+        self.job_type = job_type
+        super().__init__(f"{job_type} failed: {reason}")
+
+
+class JobCancelledError(LancelikeError, RuntimeError):
+    """A job was cancelled before it committed; nothing is changed."""
+
+    def __init__(self, job_type: str) -> None:
+        self.job_type = job_type
+        super().__init__(f"{job_type} was cancelled; nothing is changed")
+
+
 class StorageError(LancelikeError, OSError):
     """The file system or object store refused or failed.
 
@@ -299,10 +317,11 @@ class VariableNotFoundError(LancelikeError, ValueError):
 class SecretError(LancelikeError, ValueError):
     """A secret was given by value; only the name of its variable is ever stored."""
 
-    def __init__(self, setting: str) -> None:
+    def __init__(self, setting: str, problem: str | None = None) -> None:
         self.setting = setting
         super().__init__(
-            f"Sensitive key '{setting}' cannot be set to a hardcoded value: it would be stored with the table. "
+            problem
+            or f"Sensitive key '{setting}' cannot be set to a hardcoded value: it would be stored with the table. "
             f"Name a variable instead, {setting}='$var:NAME', and set it in the environment or with registry.set_var"
         )
 

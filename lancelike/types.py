@@ -126,6 +126,13 @@ class AddColumnsResult:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateFieldMetadataResult:
+    """What `Table.update_field_metadata` did: the version it made."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlterColumnsResult:
     """What `Table.alter_columns` did: the version it made."""
 

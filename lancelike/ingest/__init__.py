@@ -6,6 +6,7 @@ from lancelike.ingest.align import align
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, fill_lacking, source_inputs
 from lancelike.ingest.infer import infer_schema
+from lancelike.ingest.join import join_columns
 from lancelike.ingest.merge import MergeClauses, merge_rows
 from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
 from lancelike.ingest.progress import index_progress, report_progress
@@ -27,6 +28,7 @@ __all__ = [
     "index_progress",
     "infer_schema",
     "ingest",
+    "join_columns",
     "merge_rows",
     "read_batches",
     "report_progress",

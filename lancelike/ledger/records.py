@@ -56,6 +56,13 @@ class TableRecords:
             return self
         return TableRecords(self._location, self._table, self.ledger, allow_drift=self._allow_drift, branch=branch)
 
+    def at(self, uri: str) -> TableRecords:
+        """The records of the table, or branch of one, that lies at *uri*."""
+        table, _, branch = uri.rstrip("/").partition(".lance/tree/")
+        place, _, name = table.removesuffix(".lance").rpartition("/")
+        location = Location(place, self._location.storage_options)
+        return TableRecords(location, name, self.ledger, branch=branch or None)
+
     def copy_from(self, other: TableRecords) -> None:
         """Take over what *other* has on failures and canaries: its rows were copied."""
         self.forget()

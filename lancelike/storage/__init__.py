@@ -2,7 +2,7 @@
 
 from lancelike.storage import _logging  # noqa: F401 - before anything imports lance
 from lancelike.storage.dataset import Dataset
-from lancelike.storage.location import Location, check_table_name
+from lancelike.storage.location import Location, check_root, check_table_name
 from lancelike.storage.maintenance import (
     CleanupStats,
     CompactionStats,
@@ -11,6 +11,7 @@ from lancelike.storage.maintenance import (
     OptimizeStats,
     TableStatistics,
 )
+from lancelike.storage.session import Session
 from lancelike.storage.versions import Tags
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "FragmentStatistics",
     "Location",
     "OptimizeStats",
+    "Session",
     "TableStatistics",
     "Tags",
+    "check_root",
     "check_table_name",
 ]

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,17 @@ def check_table_name(name: str) -> str:
     if not isinstance(name, str) or not _TABLE_NAME.fullmatch(name):
         raise TableNameError(name)
     return name
+
+
+def check_root(namespace_path: Sequence[str] | None) -> None:
+    """See that *namespace_path* is the root: there is nothing below it.
+
+    Raises:
+        NotImplementedError: It is not.
+    """
+    if namespace_path:
+        path = ".".join(namespace_path)
+        raise NotImplementedError(f"there is no namespace {path!r}: a database here is one directory of tables")
 
 
 class Location:
@@ -132,6 +144,17 @@ class Location:
             return _has_versions(self.path / f"{name}{_SUFFIX}")
         with self._errors(name):
             return bool(self._files.list_with_delimiter(f"{name}{_SUFFIX}/_versions").objects)
+
+    def manifests(self, name: str) -> list[str]:
+        """Names of the files that hold the versions of the table *name*; none are told of a table in memory."""
+        if self.is_memory:
+            return []
+        if self.path:
+            names = os.listdir(self.path / f"{name}{_SUFFIX}" / "_versions")
+        else:
+            with self._errors(name):
+                names = [file.rpartition("/")[2] for file in self._files.list(f"{name}{_SUFFIX}/_versions")]
+        return [each for each in names if each.endswith(".manifest")]
 
     def drop(self, name: str) -> None:
         """Delete the table *name* and close every handle on it, also when its files are damaged.

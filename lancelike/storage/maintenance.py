@@ -13,6 +13,7 @@ from lancelike.storage.dataset import Dataset
 
 SMALL_FRAGMENT_ROWS = 100_000
 _OPTIMIZE_KEEPS = timedelta(days=7)
+_V2_DIGITS = 20
 _CLEANUP_KEEPS = timedelta(weeks=2)
 
 
@@ -113,6 +114,17 @@ def cleanup_old_versions(
         )
     )
     return CleanupStats(done.bytes_removed, done.old_versions)
+
+
+def uses_v2_manifest_paths(dataset: Dataset) -> bool:
+    """Whether the manifests have names that sort with the latest first, which is found faster in an object store."""
+    names = dataset.location.manifests(dataset.name)
+    return all(len(name.removesuffix(".manifest")) == _V2_DIGITS for name in names)
+
+
+def migrate_v2_manifest_paths(dataset: Dataset) -> None:
+    """Give the manifests such names; nobody else may use the table meanwhile."""
+    dataset.change(lambda latest: latest.migrate_manifest_paths_v2())
 
 
 def stats(dataset: Dataset) -> TableStatistics:

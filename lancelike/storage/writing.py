@@ -242,6 +242,15 @@ class Writing(Showing):
         self.change(lambda latest: latest.drop_columns(list(names)))
         return self.version
 
+    def join(self, reader: pa.RecordBatchReader | pa.Table, left_on: str, right_on: str) -> int:
+        """Add *reader*'s columns but *right_on* to the rows whose *left_on* equals it, null to others; the new version.
+
+        Raises:
+            SchemaError: The table has a column of one of those names.
+        """
+        self.change(lambda latest: latest.merge(reader, left_on, right_on))
+        return self.version
+
     def replace_metadata(self, metadata: Mapping[bytes, bytes] | Mapping[str, str]) -> int:
         """Make *metadata* the schema's, in place of what it had; the new version."""
         text = {_text(key): _text(value) for key, value in metadata.items()}

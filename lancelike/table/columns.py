@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lancelike.errors import SchemaError
+from lancelike.ingest import join_columns
+from lancelike.legacy import warn_deprecated
+from lancelike.query.plan import Scan
 from lancelike.schema.bindings import drop_from_metadata, rename_in_metadata
+from lancelike.storage import fields
 from lancelike.table.handle import Handle
-from lancelike.types import AddColumnsResult, AlterColumnsResult, DropColumnsResult
+from lancelike.types import AddColumnsResult, AlterColumnsResult, DropColumnsResult, UpdateFieldMetadataResult
+
+if TYPE_CHECKING:
+    from lancelike.schema.model import LanceModel
 
 
 class Columns(Handle):
@@ -45,3 +52,60 @@ class Columns(Handle):
         metadata = self._shown.schema.metadata or {}
         kept = drop_from_metadata(metadata, names)
         return DropColumnsResult(self._shown.replace_metadata(kept) if kept != metadata else version)
+
+    def merge(
+        self,
+        other_table: Any,
+        left_on: str,
+        right_on: str | None = None,
+        schema: pa.Schema | type[LanceModel] | None = None,
+    ) -> None:
+        """Add the columns of other rows to the rows that have the same key: a left join, in one commit.
+
+        Args:
+            other_table: A table, or rows as `add` takes them.
+            left_on: This table's key; rows whose key is not among the others' get nulls.
+            right_on: The others' key; None is *left_on*. Each of its values may be there once.
+            schema: What the other rows are, where that can't be seen from them.
+
+        Raises:
+            BadDataError: A key is there twice among the others.
+            ColumnNotFoundError: One side lacks its key.
+            SchemaError: A column of that name is there already.
+        """
+        other = other_table._dataset.read(Scan()) if isinstance(other_table, Handle) else other_table
+        join_columns(self._shown, other, left_on, right_on or left_on, schema)
+
+    def update_field_metadata(self, *updates: Mapping[str, Any]) -> UpdateFieldMetadataResult:
+        """Set what is noted with columns, each update in a commit of its own.
+
+        Args:
+            *updates: Each has `"path"`, the column; `"metadata"`, texts by key, where None deletes the key; and maybe
+                `"replace": True`, to put it in place of all that was noted. What lancelike notes itself stays.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+        """
+        fields.check_columns(self._shown, [each["path"] for each in updates])
+        for each in updates:
+            fields.update_metadata(
+                self._shown, each["path"], each["metadata"], replace=bool(each.get("replace", False))
+            )
+        return UpdateFieldMetadataResult(self._shown.version)
+
+    def replace_field_metadata(self, field_name: str, new_metadata: Mapping[str, str]) -> None:
+        """Older spelling of `update_field_metadata` with `"replace": True`."""
+        new = {"path": field_name, "metadata": dict(new_metadata), "replace": True}
+        warn_deprecated("replace_field_metadata(...)", f"update_field_metadata({new!r})")
+        self.update_field_metadata(new)
+
+    def set_unenforced_primary_key(self, columns: str | Iterable[str]) -> None:
+        """Declare the column that tells rows apart, for those who ask; nothing sees that it does. It is set once.
+
+        Raises:
+            SchemaError: It is not one column of integers, texts or bytes that takes no null, or another is declared.
+        """
+        names = [columns] if isinstance(columns, str) else list(columns)
+        if len(names) != 1:
+            raise SchemaError(f"a primary key is one column, not {len(names)}")
+        fields.set_primary_key(self._shown, names[0])

@@ -68,6 +68,16 @@ class Handle:
         return self._shown.name
 
     @property
+    def id(self) -> str:
+        """The same as `name`: there are no namespaces to put before it."""
+        return self.name
+
+    @property
+    def namespace(self) -> list[str]:
+        """The namespace it is in: the root, an empty list."""
+        return []
+
+    @property
     def uri(self) -> str:
         """Where its Lance dataset lies."""
         return self._shown.uri

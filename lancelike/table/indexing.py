@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import index_progress
+from lancelike.job import Job
 from lancelike.legacy import index_arguments, warn_deprecated
 from lancelike.storage import index as indices
 from lancelike.table.handle import Handle
@@ -44,18 +45,41 @@ class Indexing(Handle):
         if wait_timeout is not None:
             self.wait_for_index([name], wait_timeout)
 
+    def create_index_async(
+        self,
+        column: str,
+        *,
+        config: Any = None,
+        replace: bool | None = None,
+        wait_timeout: timedelta | None = None,
+        name: str | None = None,
+        train: bool = True,
+    ) -> Job[None]:
+        """Build an index as `create_index` does, in the background.
+
+        Returns:
+            A `Job`: `wait()` returns when the index is there, or raises why it isn't; `cancel()` stops it before it
+            commits.
+        """
+        options: dict[str, Any] = {"replace": True if replace is None else replace, "name": name, "train": train}
+        options |= {"wait_timeout": wait_timeout} if wait_timeout else {}
+        return Job("create_index", lambda: self.create_index(column, config, **options))
+
     def create_scalar_index(
         self,
         column: str,
         *,
         replace: bool = True,
         index_type: Literal["BTREE", "BITMAP", "LABEL_LIST"] = "BTREE",
+        wait_timeout: timedelta | None = None,
         name: str | None = None,
     ) -> None:
         """Older spelling of `create_index(column, config=BTree() | Bitmap() | LabelList())`."""
         warn_deprecated("create_scalar_index(...)", f"create_index({column!r}, config=...)")
         config = indices.scalar_config(index_type)
-        indices.create_scalar_index(self._shown, column, config, replace=replace, name=name)
+        made = indices.create_scalar_index(self._shown, column, config, replace=replace, name=name)
+        if wait_timeout is not None:
+            self.wait_for_index([made], wait_timeout)
 
     def create_fts_index(self, column: str, *, replace: bool = False, name: str | None = None, **options: Any) -> None:
         """Older spelling of `create_index(column, config=FTS(...))`."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from lancelike.errors import ColumnNotFoundError
 from lancelike.legacy import warn_deprecated
 from lancelike.lifecycle.health import TableHealth, examine_health
+from lancelike.search.target import vector_columns
 from lancelike.storage import CleanupStats, CompactionStats, OptimizeStats, TableStatistics, maintenance
 from lancelike.table.embedding import Embedding
 
@@ -51,3 +54,28 @@ class Upkeep(Embedding):
     def stats(self) -> TableStatistics:
         """Bytes, rows, indices and fragment sizes."""
         return maintenance.stats(self._dataset)
+
+    def uses_v2_manifest_paths(self) -> bool:
+        """Whether the manifests have the names that Lance gives them today, as those of every new table have."""
+        return maintenance.uses_v2_manifest_paths(self._shown)
+
+    def migrate_v2_manifest_paths(self) -> None:
+        """Give the manifests of an old table the names of today; nobody else may use it meanwhile."""
+        maintenance.migrate_v2_manifest_paths(self._shown)
+
+    def prewarm_data(self, columns: Sequence[str] | None = None) -> None:
+        """Read vector columns into memory, so that the first search need not.
+
+        Args:
+            columns: Those meant; None is all that hold vectors. Of others nothing is held in memory.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+        """
+        shown = self._dataset.frozen()
+        names = shown.schema.names if columns is None else list(columns)
+        if unknown := [name for name in names if name not in shown.schema.names]:
+            raise ColumnNotFoundError(unknown[0], shown.schema.names)
+        for column in vector_columns(shown.schema):
+            if column.name in names and self._vector_cache:
+                self._vector_cache.hold(shown, column)

@@ -20,7 +20,7 @@ def test_names_are_sorted_and_never_cut(db: lancelike.DBConnection) -> None:
     assert "nope" not in db
     page = db.list_tables(limit=4)
     assert page.tables == ["t00", "t01", "t02", "t03"]
-    assert db.list_tables(page.page_token, limit=100).tables[0] == "t04"
+    assert db.list_tables(page_token=page.page_token, limit=100).tables[0] == "t04"
 
 
 def test_missing_and_existing_tables(db: lancelike.DBConnection) -> None:

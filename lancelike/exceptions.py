@@ -1,0 +1,7 @@
+"""Errors under LanceDB's import path."""
+
+from __future__ import annotations
+
+from lancelike.errors import JobCancelledError, JobFailedError
+
+__all__ = ["JobCancelledError", "JobFailedError"]

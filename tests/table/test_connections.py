@@ -1,0 +1,75 @@
+"""Connections: as text for other processes, with shared caches, and with no namespaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import lancelike
+from lancelike.errors import SecretError
+
+
+def test_a_connection_goes_to_another_process_as_text(tmp_path: Path) -> None:
+    db = lancelike.connect(tmp_path, read_consistency_interval=timedelta(seconds=2), index_policy="manual")
+    db.create_table("t", [{"id": 1}])
+    code = "import lancelike, sys; print(len(lancelike.deserialize_conn(sys.argv[1])['t']))"
+    done = subprocess.run([sys.executable, "-c", code, db.serialize()], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    again = lancelike.deserialize_conn(db.serialize(), for_worker=True)
+    assert again.read_consistency_interval == timedelta(seconds=2)
+    assert again.serialize() == db.serialize()
+
+
+@pytest.mark.parametrize("option", ["aws_secret_access_key", "AWS_SESSION_TOKEN", "account_key", "azure_sas_key"])
+def test_no_secret_becomes_text(option: str) -> None:
+    db = lancelike.connect("s3://bucket/db", storage_options={option: "hush", "region": "eu-west-1"})
+    with pytest.raises(SecretError, match="environment of each process") as raised:
+        db.serialize()
+    assert raised.value.setting == option
+    assert "hush" not in str(raised.value)
+    with pytest.raises(SecretError):
+        lancelike.connect("s3://user:hush@bucket/db").serialize()
+    kept = json.loads(lancelike.connect("s3://bucket/db", storage_options={"region": "eu-west-1"}).serialize())
+    assert kept["storage_options"] == {"region": "eu-west-1"}
+
+
+def test_texts_that_lead_nowhere() -> None:
+    with pytest.raises(ValueError, match="in memory"):
+        lancelike.connect("memory://").serialize()
+    with pytest.raises(ValueError, match="serialize"):
+        lancelike.deserialize_conn('{"connection_type": "remote"}')
+
+
+def test_connections_share_a_session(tmp_path: Path) -> None:
+    session = lancelike.Session(index_cache_size_bytes=1 << 20, metadata_cache_size_bytes=1 << 20)
+    one, two = (lancelike.connect(tmp_path, session=session) for _ in range(2))
+    one.create_table("t", [{"id": 1}]).count_rows()
+    before = session.size_bytes
+    two.open_table("t").to_arrow()
+    assert session.size_bytes >= before > 0
+    assert one.session is two.session is session
+    assert lancelike.connect(tmp_path).session is None
+
+
+def test_there_is_no_namespace_but_the_root(db: lancelike.DBConnection, docs: lancelike.Table) -> None:
+    assert db.list_tables([]).tables == db.table_names(namespace_path=[]) == ["docs"]
+    assert (docs.namespace, docs.id) == ([], "docs")
+    for call in (
+        lambda: db.list_tables(["a"]),
+        lambda: db.open_table("docs", namespace_path=["a"]),
+        lambda: db.drop_table("docs", ["a"]),
+        lambda: db.create_table("x", [{"id": 1}], namespace_path=["a"]),
+    ):
+        with pytest.raises(NotImplementedError, match="no namespace 'a'"):
+            call()
+    assert db.table_names() == ["docs"]
+
+
+def test_older_arguments_warn(db: lancelike.DBConnection, docs: lancelike.Table) -> None:
+    with pytest.warns(DeprecationWarning, match=r"write connect\(uri, session="):
+        db.open_table("docs", index_cache_size=10)
