@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from lancelike.database import DBConnection, LanceDBConnection, connect, deserialize_conn
     from lancelike.errors import LancelikeError
     from lancelike.job import Job
+    from lancelike.media import Audio, Image
     from lancelike.storage import Session
     from lancelike.table import LanceTable, Table
 
     __version__: str
 
 _HOMES = {
+    "Audio": "lancelike.media",
     "DBConnection": "lancelike.database",
+    "Image": "lancelike.media",
     "Job": "lancelike.job",
     "LanceDBConnection": "lancelike.database",
     "LanceTable": "lancelike.table",
@@ -36,7 +39,9 @@ _HOMES = {
 _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
 
 __all__ = [
+    "Audio",
     "DBConnection",
+    "Image",
     "Job",
     "LanceDBConnection",
     "LanceTable",

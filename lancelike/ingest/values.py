@@ -15,6 +15,7 @@ import pyarrow as pa
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.casts import cast_exactly, first_failure
 from lancelike.ingest.kinds import holds_vectors, is_list, leaves
+from lancelike.ingest.media import media_encoder, media_to_array
 from lancelike.schema.arrow import column_encoder
 
 CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
@@ -34,6 +35,9 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
     Raises:
         BadDataError: A value has another type, or would lose something.
     """
+    encode = media_encoder(field)
+    if field is not None and encode is not None:
+        return media_to_array(values, name, field, encode, first_row)
     as_vectors = field is not None and holds_vectors(field.type)
     if field is None or is_list(field.type):
         stacked = _stack(values, as_vectors=as_vectors)

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lancelike.media.values import as_media
+
 KEY_BYTES = 16
 KEY_TYPE = pa.binary(KEY_BYTES)
 
@@ -33,9 +35,15 @@ def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
 
 
 def _canonical(value: Any) -> bytes:
-    """Bytes that differ for inputs that differ, type included, and from those of texts."""
+    """Bytes that differ for inputs that differ, type included, and from those of texts.
+
+    An image or sound has those of its encoded bytes; one given as a path or URL, those of that text.
+    """
     if isinstance(value, bytes):
         return b"b" + value
+    media = as_media(value)
+    if media is not None:
+        return media.key()
     return b"j" + json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from lancelike._optional import require
@@ -123,6 +124,10 @@ class Image:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return media_schema(cls)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "format": "binary"}
+
 
 def media_schema(cls: Callable[[Any], Any]) -> CoreSchema:
     """How pydantic takes an `Image` or `Audio`: whatever it is made from; it writes the bytes."""
@@ -208,7 +213,7 @@ def is_pil(value: Any) -> bool:
 
 
 def _from_pixels(pixels: NDArray[Any]) -> Any:
-    return _pillow().fromarray(pixels)
+    return _pillow().fromarray(pixels.copy())  # the caller may fill the array anew
 
 
 def _encoded(image: Any) -> bytes:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from lancelike.errors import QueryError, shorten
+from lancelike.media import Audio
+from lancelike.media.values import is_sound
 from lancelike.query.fulltext import FullTextQuery, FullTextSearchQuery, full_text_search
 from lancelike.rerankers import Reranker
 from lancelike.types import DistanceType, QueryType
@@ -103,7 +105,8 @@ def query_from(
     Args:
         search: None for a scan; numbers for a vector, as a list, a tuple or anything that numpy reads (arrays,
             tensors, series); several of these, or a 2-D array, for several vectors; a `FullTextQuery` for its words;
-            anything else is content for the column's embedding function, and a list of it several queries.
+            anything else is content for the column's embedding function, and a list of it several queries. Pixels are an array of
+            three dimensions, samples a pair of an array and their rate; a str is a text, never a path or URL.
         vector_column_name: The column to search; None for the one that fits.
         query_type: What kind of search; `auto` goes by *search*.
         fts_columns: Where to look for words; None for every column with a full-text index.
@@ -113,6 +116,7 @@ def query_from(
         QueryError: The vector is empty, ragged or has values that are no finite numbers, or the kind of search is
             unknown.
         TypeError: *search* has no words, and *query_type* is `fts`.
+        MediaError: The samples of a sound are none, or have no rate.
     """
     if query_type not in get_args(QueryType):
         raise QueryError(
@@ -143,9 +147,20 @@ def sought(search: Any) -> dict[str, Any]:
 
     Raises:
         QueryError: The vector is empty, ragged or has values that are no finite numbers.
+        MediaError: The samples of a sound are none, or have no rate.
     """
+    search = _typed_sounds(search)
     vector = _as_vectors(search)
     return {"vector": None, "content": search} if vector is None else {"vector": vector, "content": None}
+
+
+def _typed_sounds(search: Any) -> Any:
+    """*search* with samples and their rate as `Audio`: a pair would be two queries, a list of pairs two vectors."""
+    if is_sound(search):
+        return Audio(search)
+    if isinstance(search, list) and search and is_sound(search[0]):
+        return [Audio(value) if is_sound(value) else value for value in search]
+    return search
 
 
 def _as_vectors(search: Any) -> NDArray[Any] | None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import pyarrow as pa
 from pydantic import BaseModel, Field, create_model
 
+from lancelike.media import Audio, Image
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.columns import (
     Convert,
@@ -140,6 +141,10 @@ def _logical_python_type(field: pa.Field) -> Any:
             return UUID
         case "json":
             return dict[str, Any]
+        case "image":
+            return Image
+        case "audio":
+            return Audio
         case "literal":
             return Literal[tuple(said["values"])]
         case "enum":

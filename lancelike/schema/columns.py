@@ -28,6 +28,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from lancelike.errors import EmbeddingFunctionUnavailable, SchemaError
+from lancelike.media import Audio, Image
 from lancelike.schema.bindings import BoundFunction
 from lancelike.schema.fields import VectorMark, vector_mark
 from lancelike.schema.vector import FixedSizeListMixin
@@ -55,6 +56,7 @@ _SCALARS: dict[Any, pa.DataType] = {
     pydantic.PastDate: pa.date32(),
     pydantic.FutureDate: pa.date32(),
 }
+_MEDIA: dict[Any, str] = {Image: "image", Audio: "audio"}
 _MAPPINGS = (dict, Mapping)
 _COLLECTIONS: dict[Any, str | None] = {list: None, Sequence: None, tuple: "tuple", set: "set", frozenset: "frozenset"}
 _RESTORE: dict[str | None, Convert] = {"tuple": tuple, "set": set, "frozenset": frozenset}
@@ -271,6 +273,8 @@ def _mapped(base: Any, extras: Sequence[Any], path: str, within: tuple[type, ...
         return _optional(base, extras, path, within)
     if base in _SCALARS:
         return Form(_SCALARS[base])
+    if base in _MEDIA:
+        return Form(pa.large_binary(), metadata=_logical(kind=_MEDIA[base]), decode=base)
     if base is Decimal:
         return Form(_decimal_type(extras))
     if base is UUID:

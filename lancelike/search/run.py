@@ -24,6 +24,7 @@ from lancelike.search.deadline import Deadline
 from lancelike.search.from_memory import MemorySearch, memory_search
 from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
+from lancelike.search.modalities import refuse_modality
 from lancelike.search.reranking import before_reranking, reranked, sorted_by, without_scores
 from lancelike.search.target import facts_of, target_column, with_metric
 from lancelike.search.vectors import QueryVectors
@@ -205,6 +206,7 @@ class Searcher:
             metadata = self._dataset.schema.metadata
             column = self._column(query)
             function = self._function(column)
+            refuse_modality(query.content, column.name, self._bindings)
             if self._drift is not None:
                 self._drift.check(function.ready(), column.name, writes=False)
             vector = self._embed(function, query.content, column, deadline)

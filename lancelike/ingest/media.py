@@ -1,0 +1,58 @@
+"""Columns of images and sounds: whatever a row has for one, as its encoded bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+
+from lancelike.errors import BadDataError, MediaError, shorten
+from lancelike.media import Audio, Image
+from lancelike.schema.columns import logical_type
+
+_READ_AT_ONCE = 16
+_KINDS: dict[str | None, type[Image] | type[Audio]] = {"image": Image, "audio": Audio}
+
+
+def media_encoder(field: pa.Field | None) -> Callable[[Any], bytes] | None:
+    """What makes the bytes that *field* stores, if it is a column of images or sounds; it raises `MediaError`."""
+    cls = None if field is None else _KINDS.get(logical_type(field).get("kind"))
+    return None if cls is None else lambda value: value if isinstance(value, bytes) else cls(value).data()
+
+
+def media_to_array(
+    values: Sequence[Any], name: str, field: pa.Field, encode: Callable[[Any], bytes], first_row: int
+) -> pa.Array:
+    """*values* as an array of bytes; paths and URLs are read now, several at once.
+
+    Raises:
+        BadDataError: A value is no image or sound, or can't be read.
+    """
+
+    def encoded(value: Any) -> bytes | MediaError | None:
+        try:
+            return None if value is None else encode(value)
+        except MediaError as error:
+            return error
+
+    cells = list(_mapped(encoded, values))
+    for index, cell in enumerate(cells):
+        if isinstance(cell, MediaError):
+            raise BadDataError(
+                f"{shorten(values[index])} can't be stored: {cell}",
+                row=first_row + index,
+                column=name,
+                value=values[index],
+                hint="a path or URL in a column of type str is read when it is embedded, and on_embedding_error is "
+                "about its failures",
+            ) from cell
+    return pa.array(cells, field.type)
+
+
+def _mapped(encode: Callable[[Any], Any], values: Sequence[Any]) -> Iterable[Any]:
+    if not any(isinstance(value, str) or getattr(value, "uri", None) for value in values):
+        return map(encode, values)
+    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="lancelike-load") as pool:
+        return list(pool.map(encode, values))

@@ -1,0 +1,180 @@
+"""Tables with images and sounds: stored, embedded, searched by each modality, and given back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+
+import lancelike
+from lancelike import Audio, Image
+from lancelike.embeddings import get_registry
+from lancelike.errors import BadDataError, QueryError
+from lancelike.pydantic import LanceModel, Vector
+from tests.media.drawing import VECTOR, encoded, picture, sine, sound
+from tests.media.quadrants import Levels, Quadrants
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> None:
+    get_registry().register("quadrants")(Quadrants)
+    get_registry().register("levels")(Levels)
+    Quadrants.calls.clear()
+
+
+def plain(colour: str) -> Any:
+    return PIL.Image.new("RGB", (16, 16), colour)
+
+
+def gallery(tmp_path: Path) -> Any:
+    function = Quadrants.create()
+
+    class Item(LanceModel):
+        name: str = function.SourceField()
+        photo: Image = function.SourceField()
+        path: str = function.SourceField()
+        raw: bytes = function.SourceField()
+        by_name: Vector(12) = function.VectorField(source="name")  # type: ignore[valid-type]
+        by_photo: Vector(12) = function.VectorField(source="photo")  # type: ignore[valid-type]
+        by_path: Vector(12) = function.VectorField(source="path")  # type: ignore[valid-type]
+        by_raw: Vector(12) = function.VectorField(source="raw")  # type: ignore[valid-type]
+
+    rows = []
+    for colour in ("red", "green", "blue"):
+        path = tmp_path / f"{colour}.png"
+        path.write_bytes(encoded(plain(colour)))
+        rows.append({"name": colour, "photo": plain(colour), "path": str(path), "raw": path.read_bytes()})
+    table = lancelike.connect(tmp_path / "db").create_table("gallery", schema=Item)
+    table.add(rows)
+    return table, Item
+
+
+def test_several_vectors_from_several_sources_searched_by_text_and_by_picture(tmp_path: Path) -> None:
+    table, _ = gallery(tmp_path)
+    queries = ["blue", plain("blue"), Image(plain("blue")), encoded(plain("blue")), np.asarray(plain("blue"))]
+    queries.append(Image(tmp_path / "blue.png"))
+    for column in ("by_name", "by_photo", "by_path", "by_raw"):
+        for query in queries:
+            [row] = table.search(query, vector_column_name=column).limit(1).to_list()
+            assert row["name"] == "blue"
+    found = table.search([plain("red"), "green"], vector_column_name="by_photo").limit(1).to_list()
+    assert [row["name"] for row in found] == ["red", "green"]
+
+
+def test_equal_pictures_are_paid_for_once_whatever_column_they_are_in(tmp_path: Path) -> None:
+    gallery(tmp_path)
+    assert sum(count for kind, count in Quadrants.calls if kind == "image") == 6  # 3 by their bytes, 3 by their paths
+    table = lancelike.connect(tmp_path / "db").open_table("gallery")
+    Quadrants.calls.clear()
+    table.add(table.to_arrow().drop_columns(["by_name", "by_photo", "by_path", "by_raw"]))
+    assert not Quadrants.calls
+
+
+def test_models_give_images_back_that_are_decoded_on_demand(tmp_path: Path) -> None:
+    table, model = gallery(tmp_path)
+    assert table.schema.field("photo").type == pa.large_binary()
+    [item] = table.search("red", vector_column_name="by_name").limit(1).to_pydantic(model)
+    assert isinstance(item.photo, Image)
+    assert item.photo.pil().getpixel((3, 3)) == (255, 0, 0)
+    assert item.raw == encoded(plain("red"))
+    table.add([model(name="white", photo=plain("white"), path=item.path, raw=item.raw)])
+    [item] = table.search("white", vector_column_name="by_photo").limit(1).to_pydantic(model)
+    assert item.name == "white"
+
+
+@pytest.mark.parametrize(
+    "form", [encoded, np.asarray, Image, lambda image: image], ids=["bytes", "array", "Image", "PIL"]
+)
+def test_a_column_of_images_takes_pictures_in_every_form(form: Any) -> None:
+    function = Quadrants.create()
+
+    class Item(LanceModel):
+        photo: Image | None = function.SourceField()
+        vector: Vector(12) = function.VectorField()  # type: ignore[valid-type]
+
+    table = lancelike.connect("memory://").create_table("t", schema=Item)
+    table.add([{"photo": form(picture())}, {"photo": None}])
+    first, second = table.to_arrow().to_pylist()
+    np.testing.assert_allclose(first["vector"], VECTOR, atol=0.01)
+    np.testing.assert_array_equal(np.asarray(Image(first["photo"]).pil()), np.asarray(picture()))
+    assert second == {"photo": None, "vector": None}
+
+
+def test_a_path_in_a_column_of_images_is_read_when_the_row_is_written(tmp_path: Path) -> None:
+    class Item(LanceModel):
+        photo: Image
+
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    table = lancelike.connect("memory://").create_table("t", schema=Item)
+    table.add([{"photo": str(tmp_path / "a.png")}, {"photo": Image(tmp_path / "a.png")}])
+    assert table.to_arrow()["photo"].to_pylist() == [encoded(picture())] * 2
+    with pytest.raises(BadDataError, match=r"row 1, column 'photo': .*absent.png.*No such file") as caught:
+        table.add([{"photo": str(tmp_path / "a.png")}, {"photo": str(tmp_path / "absent.png")}])
+    assert caught.value.row == 1
+    assert len(table) == 2
+
+
+def test_sounds_are_stored_embedded_and_searched_by() -> None:
+    function = Levels.create()
+
+    class Clip(LanceModel):
+        name: str
+        clip: Audio = function.SourceField()
+        vector: Vector(12) = function.VectorField()  # type: ignore[valid-type]
+
+    table = lancelike.connect("memory://").create_table("clips", schema=Clip)
+    table.add([{"name": "loud", "clip": sound()}, {"name": "quiet", "clip": (0.1 * sine(), 8_000)}])
+    for query in [(0.1 * sine(), 8_000), Audio(0.1 * sine(), 8_000), {"array": 0.1 * sine(), "sampling_rate": 8_000}]:
+        [clip] = table.search(query).limit(1).to_pydantic(Clip)
+        assert clip.name == "quiet"
+    assert isinstance(clip.clip, Audio)
+    np.testing.assert_allclose(clip.clip.samples(), 0.1 * sine(), atol=1e-6)
+    assert clip.clip.sampling_rate == 8_000
+    found = table.search([(sine(), 8_000), (0.1 * sine(), 8_000)]).limit(1).to_list()
+    assert [row["name"] for row in found] == ["loud", "quiet"]
+
+
+def test_a_modality_that_the_column_does_not_take_is_an_error_that_names_those_that_do() -> None:
+    pictures, sounds = Quadrants.create(), Levels.create()
+
+    class Item(LanceModel):
+        photo: Image = pictures.SourceField()
+        clip: Audio = sounds.SourceField()
+        seen: Vector(12) = pictures.VectorField()  # type: ignore[valid-type]
+        heard: Vector(12) = sounds.VectorField()  # type: ignore[valid-type]
+
+    table = lancelike.connect("memory://").create_table("t", schema=Item)
+    table.add([{"photo": picture(), "clip": sound()}])
+    with pytest.raises(QueryError, match=r"by a sound: its function quadrants embeds image, text; .*'heard'"):
+        table.search(sound(), vector_column_name="seen").to_list()
+    assert len(table.search(sound(), vector_column_name="heard").to_list()) == 1
+    texts = get_registry().get("hash").create()
+
+    class Note(LanceModel):
+        text: str = texts.SourceField()
+        vector: Vector(texts.ndims()) = texts.VectorField()  # type: ignore[valid-type]
+
+    notes = lancelike.connect("memory://").create_table("notes", schema=Note)
+    with pytest.raises(QueryError, match=r"by an image: its function hash embeds text; columns that can: none"):
+        notes.search(picture()).to_list()
+
+
+def test_a_string_that_is_searched_for_opens_nothing(tmp_path: Path) -> None:
+    table, _ = gallery(tmp_path)
+    assert len(table.search(str(tmp_path / "absent.png"), vector_column_name="by_photo").to_list()) == 3
+
+
+def test_a_table_opened_without_its_class_knows_its_images(tmp_path: Path) -> None:
+    gallery(tmp_path)
+    table = lancelike.connect(tmp_path / "db").open_table("gallery")
+    table.add(
+        [{"name": "white", "photo": plain("white"), "path": str(tmp_path / "red.png"), "raw": b""}],
+        on_embedding_error="quarantine",
+    )
+    assert table.embedding_errors()["error_class"].to_pylist() == ["BadMediaError"]
+    [row] = table.search(plain("white"), vector_column_name="by_photo").limit(1).to_list()
+    assert row["name"] == "white"
