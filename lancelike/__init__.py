@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lancelike.errors import LancelikeError
     from lancelike.job import Job
     from lancelike.media import Audio, Image
+    from lancelike.query import FtsToken
     from lancelike.storage import Session
+    from lancelike.storage.tokenizing import tokenize
     from lancelike.table import LanceTable, Table
 
     __version__: str
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Audio": "lancelike.media",
     "DBConnection": "lancelike.database",
+    "FtsToken": "lancelike.query",
     "Image": "lancelike.media",
     "Job": "lancelike.job",
     "LanceDBConnection": "lancelike.database",
@@ -35,12 +38,14 @@ _HOMES = {
     "Table": "lancelike.table",
     "connect": "lancelike.database",
     "deserialize_conn": "lancelike.database",
+    "tokenize": "lancelike.storage.tokenizing",
 }
 _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
 
 __all__ = [
     "Audio",
     "DBConnection",
+    "FtsToken",
     "Image",
     "Job",
     "LanceDBConnection",
@@ -58,6 +63,7 @@ __all__ = [
     "pydantic",
     "query",
     "table",
+    "tokenize",
 ]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from lancelike.index import HnswFlat, HnswPq, HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
+from lancelike.index import FTS, HnswFlat, HnswPq, HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
 
 _METRICS = {"l2", "cosine", "dot", "hamming", "euclidean"}
 _CONFIGS: dict[str, Any] = {
@@ -70,6 +70,74 @@ def index_arguments(
         column = None
     column = column or old.pop("vector_column_name", "vector")
     return column, _config(old), options
+
+
+_HEAP_BYTES = 1 << 30
+_TOKENIZERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "raw": {"base_tokenizer": "raw", "max_token_length": None, "lower_case": False},
+    "whitespace": {"base_tokenizer": "whitespace", "max_token_length": None, "lower_case": False},
+}
+_LANGUAGES = {
+    "ar": "Arabic",
+    "da": "Danish",
+    "du": "Dutch",
+    "en": "English",
+    "fi": "Finnish",
+    "fr": "French",
+    "de": "German",
+    "gr": "Greek",
+    "hu": "Hungarian",
+    "it": "Italian",
+    "no": "Norwegian",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "es": "Spanish",
+    "sv": "Swedish",
+    "ta": "Tamil",
+    "tr": "Turkish",
+}
+
+
+def fts_arguments(
+    field_names: str | Sequence[str], config: FTS, tokenizer_name: str | None, tantivy: Mapping[str, Any]
+) -> tuple[str, FTS]:
+    """Column and config of a `create_fts_index` call.
+
+    Args:
+        field_names: The column.
+        config: What the call says of the index.
+        tokenizer_name: An older name of how words are cut, in place of what *config* says of it.
+        tantivy: Arguments that only LanceDB's former index took.
+
+    Raises:
+        ValueError: Several columns, an argument of the former index, or no such tokenizer.
+    """
+    for name, value in tantivy.items():
+        if value not in (None, False, _HEAP_BYTES):
+            raise ValueError(f"{name} was for the Tantivy-based FTS, which has been removed; leave it out")
+    if not isinstance(field_names, str):
+        raise ValueError(
+            "Native FTS indexes can only be created on a single field at a time; make one for each of "
+            f"{', '.join(map(repr, field_names))}, and searches look in all of them"
+        )
+    return field_names, config if tokenizer_name is None else _tokenizer(tokenizer_name, config)
+
+
+def _tokenizer(name: str, config: FTS) -> FTS:
+    """*config* with words cut as LanceDB's older *name* says."""
+    plain = replace(config, stem=False, remove_stop_words=False, ascii_folding=False)
+    if name in _TOKENIZERS:
+        return replace(plain, **_TOKENIZERS[name])
+    language, _, rest = name.partition("_")
+    if rest != "stem":
+        raise ValueError(
+            f"Invalid tokenizer name {name}; there are {', '.join(_TOKENIZERS)}, and en_stem, fr_stem, ..."
+        )
+    if language not in _LANGUAGES:
+        raise ValueError(f"Invalid language code {language}; there are {', '.join(_LANGUAGES)}")
+    return replace(plain, language=_LANGUAGES[language], stem=True)
 
 
 def _by_name(positional: Sequence[Any]) -> dict[str, Any]:

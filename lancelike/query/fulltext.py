@@ -293,6 +293,14 @@ class FullTextSearchQuery:
     query: str | FullTextQuery
 
 
+@dataclass(frozen=True, slots=True)
+class FtsToken:
+    """A word as a full-text index holds it, and its place in the text, from 0; words that are left out count."""
+
+    text: str
+    position: int
+
+
 def full_text_search(query: Any, columns: str | Sequence[str] | None = None) -> FullTextSearchQuery:
     """What a search for *query* by words looks for.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +26,7 @@ from lancelike.query.fulltext import (
 from lancelike.query.plan import ROW_ID, SCORE
 from lancelike.query.query import Query
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.fulltext import tantivy_index
 from lancelike.storage.index import full_text_indices, index_stats
 
 
@@ -84,8 +84,8 @@ def _text_column(schema: pa.Schema) -> str:
 
 def _on_tantivy(dataset: Dataset) -> str:
     """What to know of an index that LanceDB made through Tantivy, before Lance had its own."""
-    path = Path(dataset.uri, "_indices", "fts")
-    return f". Legacy Tantivy FTS index detected at {path}, which nothing reads any more" if path.exists() else ""
+    path = tantivy_index(dataset.uri)
+    return f". Legacy Tantivy FTS index detected at {path}, which nothing reads any more" if path else ""
 
 
 def _phrase(text: str, columns: Sequence[str]) -> FullTextQuery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from lance import query as lance_queries
@@ -31,6 +32,12 @@ def lance_query(search: FullTextSearchQuery) -> LanceQuery | dict[str, Any]:
     if isinstance(search.query, FullTextQuery):
         return _translated(search.query)
     return {"query": search.query, "columns": None if search.columns is None else list(search.columns)}
+
+
+def tantivy_index(uri: str) -> Path | None:
+    """The folder in which LanceDB had a table's full-text index before Lance had its own; None if it isn't there."""
+    path = Path(uri, "_indices", "fts")
+    return path if path.exists() else None
 
 
 def text_settings(config: FTS) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from lancelike.errors import QueryError
 from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
 from lancelike.ingest import index_progress
 from lancelike.job import Job
-from lancelike.legacy import index_arguments, warn_deprecated
+from lancelike.legacy import fts_arguments, index_arguments, warn_deprecated
+from lancelike.query import FtsToken
 from lancelike.storage import index as indices
+from lancelike.storage.fulltext import tantivy_index
+from lancelike.storage.tokenizing import tokenize_as_indexed
 from lancelike.table.handle import Handle
 
 
@@ -81,10 +85,80 @@ class Indexing(Handle):
         if wait_timeout is not None:
             self.wait_for_index([made], wait_timeout)
 
-    def create_fts_index(self, column: str, *, replace: bool = False, name: str | None = None, **options: Any) -> None:
-        """Older spelling of `create_index(column, config=FTS(...))`."""
-        warn_deprecated("create_fts_index(...)", f"create_index({column!r}, config=FTS(...))")
-        indices.create_scalar_index(self._shown, column, FTS(**options), replace=replace, name=name)
+    def create_fts_index(
+        self,
+        field_names: str | Sequence[str],
+        *,
+        ordering_field_names: str | Sequence[str] | None = None,
+        replace: bool = False,
+        writer_heap_size: int | None = 1 << 30,
+        use_tantivy: bool = False,
+        tokenizer_name: str | None = None,
+        with_position: bool = False,
+        base_tokenizer: str = "simple",
+        language: str = "English",
+        max_token_length: int | None = 40,
+        lower_case: bool = True,
+        stem: bool = True,
+        remove_stop_words: bool = True,
+        custom_stop_words: list[str] | None = None,
+        ascii_folding: bool = True,
+        ngram_min_length: int = 3,
+        ngram_max_length: int = 3,
+        prefix_only: bool = False,
+        block_size: int = 128,
+        document_granularity: Literal["row", "list_element"] = "row",
+        wait_timeout: timedelta | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Older spelling of `create_index(column, config=FTS(...))`, with the same settings.
+
+        Raises:
+            ValueError: Several columns are named, or something that only LanceDB's former index on Tantivy could do.
+        """
+        warn_deprecated("create_fts_index(...)", f"create_index({field_names!r}, config=FTS(...))")
+        config = FTS(
+            with_position=with_position,
+            base_tokenizer=base_tokenizer,
+            language=language,
+            max_token_length=max_token_length,
+            lower_case=lower_case,
+            stem=stem,
+            remove_stop_words=remove_stop_words,
+            custom_stop_words=custom_stop_words,
+            ascii_folding=ascii_folding,
+            ngram_min_length=ngram_min_length,
+            ngram_max_length=ngram_max_length,
+            prefix_only=prefix_only,
+            block_size=block_size,
+            document_granularity=document_granularity,
+        )
+        tantivy = {
+            "use_tantivy": use_tantivy,
+            "ordering_field_names": ordering_field_names,
+            "writer_heap_size": writer_heap_size,
+        }
+        column, config = fts_arguments(field_names, config, tokenizer_name, tantivy)
+        if path := tantivy_index(self.uri):
+            raise QueryError(
+                f"Legacy Tantivy FTS index detected at {path}, which nothing reads any more: delete it first"
+            )
+        self.create_index(column, config, replace=replace, name=name, wait_timeout=wait_timeout)
+
+    def tokenize(self, query: str, *, column: str | None = None, index_name: str | None = None) -> list[FtsToken]:
+        """The words of *query* as a full-text index of this table looks for them.
+
+        Args:
+            query: A text.
+            column: The column with the index; or
+            index_name: the index.
+
+        Raises:
+            QueryError: Not exactly one of the two is given, or there is no full-text index.
+            ColumnNotFoundError: There is no such column.
+            IndexNotFoundError: There is no such index.
+        """
+        return tokenize_as_indexed(self._dataset, query, column, index_name)
 
     def list_indices(self) -> list[IndexConfig]:
         """The table's indices, by name."""
