@@ -58,7 +58,10 @@ class NearestQueryBuilder(RankedQueryBuilder):
     metric = distance_type
 
     def nprobes(self, nprobes: int) -> Self:
-        """Scan *nprobes* IVF partitions per query, 20 by default: more raise recall, and latency with it."""
+        """Scan *nprobes* IVF partitions per query: more raise recall, and latency with it.
+
+        By default enough for a high recall where vectors are in memory, and 20 through Lance's index.
+        """
         at_least_one("nprobes", nprobes)
         return self._with(minimum_nprobes=nprobes, maximum_nprobes=nprobes)
 
@@ -84,12 +87,19 @@ class NearestQueryBuilder(RankedQueryBuilder):
         return self._with(maximum_nprobes=maximum_nprobes)
 
     def refine_factor(self, refine_factor: int) -> Self:
-        """Read *refine_factor* x `limit` candidates' own vectors and rank them by exact distance."""
+        """Read *refine_factor* x `limit` candidates' own vectors and rank them by exact distance.
+
+        Of searches through Lance's index; by default 10 where it is product-quantized, 5 for RaBitQ codes. Searches in
+        memory rank by exact distance anyway.
+        """
         at_least_one("refine_factor", refine_factor)
         return self._with(refine_factor=refine_factor)
 
     def ef(self, ef: int) -> Self:
-        """Keep *ef* candidates while walking an HNSW graph, 1.5 x `limit` by default: more raise recall."""
+        """Keep *ef* candidates while walking an HNSW graph, 1.5 x `limit` by default: more raise recall.
+
+        Of searches through Lance's index.
+        """
         at_least_one("ef", ef)
         return self._with(ef=ef)
 

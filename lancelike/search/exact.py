@@ -1,9 +1,11 @@
-"""The nearest of vectors in memory: a first pass in float32 over all of them, then float64 over those that may be it.
+"""The nearest of vectors in memory: a first pass in int8 or float32 over all, then float64 over those that may be it.
 
 The first pass leaves out no row that belongs to the answer: its error is bounded, and each row that the bound does not
 rule out is measured anew. A float32 dot product of n terms, summed in any order, is off by no more than n u / (1 - n u)
 times the sum of the terms' absolute values, u = 2**-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-edition, section 3.1).
+edition, section 3.1). Codes of int8 are multiplied exactly; a value is off from its code times the scale s by no more
+than s / 2, and so a vector of n values by s sqrt(n) / 2 in length, which bounds what a dot product is off by (Cauchy
+and Schwarz).
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from lancelike.storage.memory import LARGEST_SQUARED_NORM, SMALLEST_SQUARED_NORM, HeldVectors, Positions
+from lancelike.storage.held import LARGEST_SQUARED_NORM, SMALLEST_SQUARED_NORM, HeldVectors, Positions
+from lancelike.storage.parts import coded
 from lancelike.types import DistanceType
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -28,6 +32,12 @@ CHUNK_BYTES = 64 << 20
 SERIAL_VALUES = 8192
 """Values of a matrix that OpenBLAS multiplies by a vector in the calling thread: it takes others along from 9216 on.
 Reading the vectors is what takes time: one thread took 13 ms for 200 000 of 384 dimensions on 2 busy cores, two 31."""
+MOST_CODED_NDIMS = 1 << 16
+"""Of vectors whose codes have products that int32 holds."""
+MOST_CANDIDATES = 2048
+"""Rows that codes may leave to be measured; if it is more, and more than a share of all, float32 leaves fewer."""
+FULL_SCAN_SHARE = 32
+"""All rows are compared with if one in so many is asked for: finding and copying one costs as much as that."""
 GROUP = 64
 """Rows of which the first pass looks at the nearest only, to bound how far away the k-th may be."""
 
@@ -72,11 +82,13 @@ def nearest(
         lower: Least distance.
         upper: Distance that all must be below.
     """
-    if among is not None and len(among) * 8 < held.num_rows:
+    if among is not None and len(among) * FULL_SCAN_SHARE < held.num_rows:
         part = nearest(held.subset(among), queries, metric, k, lower=lower, upper=upper)
         return [Nearest(among[one.positions], one.distances) for one in part]
     ranker = _Ranker(held, metric, k, among, -np.inf if lower is None else lower, np.inf if upper is None else upper)
-    return [ranker.rank(query, rough) for query, rough in zip(queries, _dot_products(held, queries), strict=True)]
+    if len(queries) == 1:
+        return [ranker.rank_by_codes(queries[0])]
+    return [ranker.rank(query, products) for query, products in zip(queries, _dot_products(held, queries), strict=True)]
 
 
 class _Ranker:
@@ -88,17 +100,38 @@ class _Ranker:
         self._held, self._metric, self._k = held, metric, k
         self._lower, self._upper = np.float32(lower), np.float32(upper)
         self._out = _left_out(held, among, metric)
-        ndims = held.blocks[0].shape[1]
-        self._gamma = ndims * UNIT_ROUNDOFF / (1 - ndims * UNIT_ROUNDOFF)
-        self._underflow = ndims * UNDERFLOW
+        self._ndims = held.blocks[0].shape[1] if held.blocks else 0
+        self._gamma = self._ndims * UNIT_ROUNDOFF / (1 - self._ndims * UNIT_ROUNDOFF)
+        self._underflow = self._ndims * UNDERFLOW
         largest = float(held.squared_norms.max(initial=0.0))
         self._longest = math.sqrt(largest * (1 + 2 * self._gamma) + self._underflow)
 
+    def rank_by_codes(self, query: NDArray[np.float32]) -> Nearest:
+        """As `rank`, with a first pass over codes, which are a quarter as long as vectors."""
+        if self._ndims > MOST_CODED_NDIMS:
+            return self.rank(query, _dot_products_of_one(self._held, query))
+        code, [scale] = coded(query[np.newaxis])
+        length = _length(query)
+        lost = float(np.linalg.norm(query.astype(np.float64) - code[0].astype(np.float64) * float(scale)))
+        products = _dot_products_of_codes(self._held, code.astype(np.int8))
+        products *= self._held.scales
+        products *= scale
+        rough = self._rough_distances(products, length)
+        rough[self._out] = np.inf
+        positions = self._candidates(rough, self._coding_error(length, lost))
+        if len(positions) > max(MOST_CANDIDATES, self._held.num_rows // FULL_SCAN_SHARE):
+            return self.rank(query, _dot_products_of_one(self._held, query))
+        return self._ranked(query, positions)
+
     def rank(self, query: NDArray[np.float32], dot_products: NDArray[np.float32]) -> Nearest:
-        length = float(_norms(query[np.newaxis])[0])
+        """The rows nearest to *query*, from its float32 *dot_products* with all, which are overwritten."""
+        length = _length(query)
         rough = self._rough_distances(dot_products, length)
         rough[self._out] = np.inf
-        positions = self._candidates(rough, self._error(length))
+        return self._ranked(query, self._candidates(rough, self._error(length)))
+
+    def _ranked(self, query: NDArray[np.float32], positions: Positions) -> Nearest:
+        """The nearest among *positions*, by exact distance."""
         distances = exact_distances(self._held.vectors(positions), query, self._metric)
         rounded = distances.astype(np.float32)
         kept = (rounded >= self._lower) & (rounded < self._upper) if self._is_bounded else slice(None)
@@ -125,24 +158,40 @@ class _Ranker:
         return dot_products
 
     def _error(self, length: float) -> float:
-        """The most that a rough distance from a query of *length* is off, rounding of the exact one included."""
+        """The most that a rough distance from a query of *length* is off, all rounding included."""
         gamma, longest, u = self._gamma, self._longest, UNIT_ROUNDOFF
         error: float
         if self._metric == "cosine":  # gamma of the dot product, half of it of the root of the squared norm
-            error = 2 * gamma + 16 * u + self._underflow / SMALLEST_SQUARED_NORM
+            error = 2 * gamma + 20 * u + self._underflow / SMALLEST_SQUARED_NORM
         elif self._metric == "dot":
-            error = gamma * longest * length + 4 * u * (1 + longest * length) + self._underflow
+            error = gamma * longest * length + 8 * u * (1 + longest * length) + self._underflow
         else:
             terms = 2 * longest * length + longest**2
-            error = gamma * terms + 8 * u * (longest + length) ** 2 + 3 * self._underflow
+            error = gamma * terms + 12 * u * (longest + length) ** 2 + 3 * self._underflow
         return SLACK * error
 
-    def _candidates(self, rough: NDArray[np.float32], error: float) -> Positions:
+    def _coding_error(self, length: float, lost: float) -> NDArray[np.float32]:
+        """The most that each rough distance from a query of *length* is off, whose code leaves out *lost* of it."""
+        lengths = np.sqrt(self._held.squared_norms)
+        of_scale = math.sqrt(self._ndims) / 2 * (length + lost)
+        error: NDArray[np.float32] = self._held.scales * np.float32(SLACK * of_scale)
+        error += lengths * np.float32(SLACK * lost)
+        if self._metric == "cosine":
+            with np.errstate(divide="ignore", invalid="ignore"):  # vectors of zeros, which are left out
+                error /= lengths * np.float32(length)
+        elif self._metric == "l2":
+            error *= np.float32(2)
+        error += np.float32(self._error(length))
+        return error
+
+    def _candidates(self, rough: NDArray[np.float32], error: float | NDArray[np.float32]) -> Positions:
         """Rows that may be among the nearest, ascending: those no further than the k-th may be."""
         finite = float(np.finfo(np.float32).max)
-        surely_in = rough if not np.isfinite(self._lower) else np.where(rough >= self._lower + error, rough, np.inf)
-        farthest = min(_bound_of_kth(surely_in, self._k) + 2 * error, float(self._upper) + error, finite)
-        near = rough <= farthest
+        at_most: NDArray[np.float32] = rough + error
+        if np.isfinite(self._lower):
+            at_most[rough < self._lower + error] = np.inf
+        farthest = min(_bound_of_kth(at_most, self._k), float(self._upper), finite)
+        near = rough - error <= farthest
         if np.isfinite(self._lower):
             near &= rough >= self._lower - error
         return np.flatnonzero(near)
@@ -195,11 +244,17 @@ def _bound_of_kth(distances: NDArray[np.float32], k: int) -> float:
     return float(np.partition(distances, k - 1)[k - 1])
 
 
+def _dot_products_of_codes(held: HeldVectors, code: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Dot product of *code*, shape (1, ndims), with the code of each row."""
+    products = np.empty(held.num_rows, np.float32)
+    for block, start in zip(held.codes, held.starts, strict=False):
+        if len(block):
+            products[start : start + len(block)] = numkong.cdist(code, block, metric="dot")
+    return products
+
+
 def _dot_products(held: HeldVectors, queries: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     """For each query, its dot product with each row."""
-    if len(queries) == 1:
-        yield _dot_products_of_one(held, queries[0])
-        return
     at_once = max(1, CHUNK_BYTES // (4 * max(1, held.num_rows)))
     for first in range(0, len(queries), at_once):
         some = queries[first : first + at_once]
@@ -218,6 +273,10 @@ def _dot_products_of_one(held: HeldVectors, query: NDArray[np.float32]) -> NDArr
         np.matmul(block[:whole].reshape(-1, rows, len(query)), query, out=out[:whole].reshape(-1, rows))
         np.matmul(block[whole:], query, out=out[whole:])
     return products
+
+
+def _length(query: NDArray[np.float32]) -> float:
+    return float(_norms(query[np.newaxis])[0])
 
 
 def _norms(queries: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch
 from lancelike.query.query import Projection, Query
 from lancelike.search.exact import Nearest, can_rank, nearest
+from lancelike.search.pruned import Probes, nearest_in_partitions
 from lancelike.storage.dataset import Dataset
-from lancelike.storage.memory import HeldVectors, Positions, VectorCache, addresses_where, scan_where
+from lancelike.storage.held import HeldVectors, Positions
+from lancelike.storage.memory import VectorCache, addresses_where, scan_where
 from lancelike.types import DistanceType
 
 MOST_ROWS = 10_000
@@ -29,7 +31,7 @@ _MADE_BY_SEARCH = re.compile(rf"\b({DISTANCE}|{QUERY_INDEX}|_row\w+)\b", re.IGNO
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemorySearch:
-    """One search for the nearest of all rows, or of those that a filter leaves.
+    """One search for the nearest of all rows, or of those that a filter leaves, or that an index's partitions hold.
 
     Attributes:
         cache: Holds the vectors.
@@ -38,6 +40,7 @@ class MemorySearch:
         metric: Ranked by.
         query: What is asked, its vector of the length that the column has.
         scan: Lance's way to the same rows: taken when the vectors can't be held after all.
+        probes: Partitions of the column's index to look into; None: compare with every vector.
     """
 
     cache: VectorCache
@@ -46,6 +49,7 @@ class MemorySearch:
     metric: DistanceType
     query: Query
     scan: Scan
+    probes: Probes | None
 
     def read(self) -> pa.Table:
         """The rows that the scan has, in its order and with its schema."""
@@ -87,9 +91,10 @@ class MemorySearch:
 
     @property
     def _summary(self) -> str:
+        how = "exact" if self.probes is None else f"by the index's partitions, nprobes={self.probes}, distances exact"
         return (
             f"MemorySearch: column={self.column.name}, metric={self.metric}, k={self._k}, "
-            f"queries={len(self._queries)}, exact"
+            f"queries={len(self._queries)}, {how}"
         )
 
     @property
@@ -108,15 +113,22 @@ class MemorySearch:
 
     def _rank(self, held: HeldVectors, allowed: Positions | None) -> list[Nearest]:
         query, after = self.query, self.query.postfilter
-        found = nearest(
-            held,
-            self._queries,
-            self.metric,
-            self._k,
-            among=None if after else allowed,
-            lower=query.lower_bound,
-            upper=query.upper_bound,
-        )
+        among, lower, upper = None if after else allowed, query.lower_bound, query.upper_bound
+        partitions = held.partitions
+        if self.probes is None or partitions is None or partitions.metric != self.metric:
+            found = nearest(held, self._queries, self.metric, self._k, among=among, lower=lower, upper=upper)
+        else:
+            found = nearest_in_partitions(
+                held,
+                partitions,
+                self._queries,
+                self._k,
+                probes=self.probes,
+                among=among,
+                lower=lower,
+                upper=upper,
+                with_tail=not query.fast_search,
+            )
         if after and allowed is not None:
             found = [_at(one, np.isin(one.positions, allowed)) for one in found]
         if self.scan.offset:  # of several queries, each skips its own
@@ -162,27 +174,34 @@ class MemorySearch:
 
 
 def memory_search(
-    query: Query, scan: Scan, dataset: Dataset, column: VectorColumn, cache: VectorCache | None
-) -> MemorySearch | None:
-    """The search in memory that gives *scan*'s rows; None if that can't be done from memory.
+    query: Query, scan: Scan, dataset: Dataset, column: VectorColumn, cache: VectorCache, *, starts: bool = True
+) -> MemorySearch | str:
+    """The search in memory that gives *scan*'s rows, or as near ones; or why there is none.
 
     Args:
         query: What is asked.
-        scan: Its plan, which says that every vector is to be compared with.
+        scan: Its plan, through Lance's index, or past it.
         dataset: Where.
         column: Searched.
-        cache: Holds vectors, if they are to be held at all.
+        cache: Holds vectors.
+        starts: Let the cache begin to read vectors that it takes long to read.
     """
-    if cache is None or not _is_covered(query, dataset.schema) or not cache.takes(dataset, column):
-        return None
+    metric = query.distance_type or "l2"
+    if metric == "hamming" or not _is_covered(query, dataset.schema):
+        return "the query asks what only Lance's scan does"
+    if (reason := cache.refusal(dataset, column)) is not None:
+        return reason
     queries = float_queries(query, column)
     k = int((scan.nearest or {})["k"])
     if k * len(queries) > MOST_ROWS or not np.isfinite(queries).all() or not can_rank(queries):
-        return None
-    metric = query.distance_type or "l2"
-    if metric == "hamming":
-        return None
-    return MemorySearch(cache=cache, dataset=dataset.frozen(), column=column, metric=metric, query=query, scan=scan)
+        return "the answer has many rows, or the query values that float32 can't square"
+    frozen = dataset.frozen()
+    if not query.bypass_vector_index and (reason := cache.delay(frozen, column, starts=starts)) is not None:
+        return reason
+    probes = None if query.bypass_vector_index else Probes.of(query)
+    return MemorySearch(
+        cache=cache, dataset=frozen, column=column, metric=metric, query=query, scan=scan, probes=probes
+    )
 
 
 def float_queries(query: Query, column: VectorColumn) -> NDArray[np.float32]:

@@ -26,9 +26,10 @@ from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
 from lancelike.search.modalities import refuse_modality
 from lancelike.search.reranking import before_reranking, reranked, sorted_by, without_scores
-from lancelike.search.target import facts_of, target_column, with_metric
+from lancelike.search.target import facts_of, index_of, target_column, with_metric, with_refinement
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.index import VectorIndex
 from lancelike.storage.memory import VectorCache
 
 Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
@@ -47,6 +48,8 @@ class SearchPlan:
     """The rows come by falling `_score`."""
     memory: MemorySearch | None = None
     """Finds the scan's rows with vectors that are in memory."""
+    why: str = ""
+    """Why Lance searches for vectors, and how."""
 
     def finish(self, rows: pa.Table) -> pa.Table:
         """The rows as they were asked for."""
@@ -118,8 +121,10 @@ class Searcher:
             query = complete(query)
             plans = [self.explain(side, verbose).rstrip() for side in sides(query)]
         else:
-            plan = self._plan(self._with_ones(query))
-            plans = [plan.memory.explain(verbose) if plan.memory else self._dataset.explain(plan.scan, verbose)]
+            plan = self._plan(self._with_ones(query), starts=False)
+            plans = [
+                plan.memory.explain(verbose) if plan.memory else plan.why + self._dataset.explain(plan.scan, verbose)
+            ]
         if query.reranker is None:
             return plans[0]
         return "\n".join([str(query.reranker), *(indent(plan, "  ") for plan in plans)])
@@ -139,7 +144,7 @@ class Searcher:
             query = complete(query)
             nearest, matching = map(self.output_schema, sides(query))
             return _only_asked(fused_schema(query, nearest, matching).empty_table(), query).schema
-        plan = self._plan(self._with_ones(query))
+        plan = self._plan(self._with_ones(query), starts=False)
         return without_scores(plan.output_schema(self._dataset.output_schema(plan.scan)), query)
 
     def _rows(self, query: Query, deadline: Deadline) -> pa.Table:
@@ -161,8 +166,13 @@ class Searcher:
             nearest = shown._rows(by_vector, deadline)
             return _only_asked(fused(query, nearest, matching.result()), query)
 
-    def _plan(self, query: Query) -> SearchPlan:
-        """How *query*, content embedded, is answered: the one place where a way is chosen."""
+    def _plan(self, query: Query, *, starts: bool = True) -> SearchPlan:
+        """How *query*, content embedded, is answered: the one place where a way is chosen.
+
+        Args:
+            query: What is asked.
+            starts: Whether vectors may begin to be read for searches to come.
+        """
         if query.full_text_query is not None:
             scan = plan_scan(with_words(query, self._dataset))
             return SearchPlan(
@@ -174,15 +184,16 @@ class Searcher:
         column = self._column(query)
         if query.reranker is not None:
             _check_single(query, column)
-        query = with_metric(query, self._dataset, column)
+        index = index_of(self._dataset, column)
+        query = with_refinement(with_metric(query, index), column, index)
         scan = plan_scan(query, column, query.distance_type)
-        return SearchPlan(
-            scan,
-            skipped_per_query=query.offset if is_batch(query, column) else 0,
-            memory=memory_search(query, scan, self._dataset, column, self._cache)
-            if query.bypass_vector_index
-            else None,
-        )
+        skipped = query.offset if is_batch(query, column) else 0
+        if self._cache is None:
+            return SearchPlan(scan, skipped_per_query=skipped)
+        memory = memory_search(query, scan, self._dataset, column, self._cache, starts=starts)
+        if isinstance(memory, MemorySearch):
+            return SearchPlan(scan, skipped_per_query=skipped, memory=memory)
+        return SearchPlan(scan, skipped_per_query=skipped, why=_why(scan, index, memory))
 
     @property
     def _bindings(self) -> Bindings:
@@ -240,6 +251,13 @@ class Searcher:
             if binding.vector_column == column.name:
                 return binding.function
         raise QueryError(f"column {column.name!r} has no registered embedding function; search it with a vector")
+
+
+def _why(scan: Scan, index: VectorIndex | None, reason: str) -> str:
+    nearest = scan.nearest or {}
+    through = "no index" if index is None or not nearest.get("use_index", True) else f"{index.name} ({index.kind})"
+    settings = [f"{name}={nearest[name]}" for name in ("minimum_nprobes", "refine_factor", "ef") if name in nearest]
+    return f"LanceSearch: {', '.join([through, *settings])}; not from memory: {reason}\n"
 
 
 def _is_several(content: Any) -> bool:

@@ -13,8 +13,11 @@ from lancelike.query.plan import VectorColumn
 from lancelike.query.query import Query
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.storage.dataset import Dataset
-from lancelike.storage.index import index_metric
-from lancelike.types import DistanceType
+from lancelike.storage.index import VectorIndex, index_on
+
+REFINE_FACTORS = {"IVF_PQ": 10, "IVF_HNSW_PQ": 10, "IVF_RQ": 5}
+"""Of searches through Lance's index that name none. With 200 000 x 384 in 256 partitions, nprobes 20, IVF_PQ had a
+recall@10 of 0.42, and with 10 0.97 and more for 1.5 ms; IVF_RQ 0.96, with 5 0.99 for 1 ms; other kinds had 0.99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,8 @@ class TableFacts:
     version: int
     names: Sequence[str]
     vector_columns: Mapping[str, VectorColumn]
-    metrics: dict[str, DistanceType | None] = field(default_factory=dict)
-    """Distance that each column's index measures, None without an index; filled as columns are searched."""
+    indices: dict[str, VectorIndex | None] = field(default_factory=dict)
+    """The vector index of each column, None without one; filled as columns are searched."""
 
 
 _facts: WeakKeyDictionary[Dataset, TableFacts] = WeakKeyDictionary()
@@ -104,17 +107,28 @@ def _listing(columns: Mapping[str, VectorColumn]) -> str:
     return lengths or "this table has no vector column"
 
 
-def with_metric(query: Query, dataset: Dataset, column: VectorColumn) -> Query:
-    """*query* with the distance to rank by: its own, else that of the column's index, else None for the default.
+def index_of(dataset: Dataset, column: VectorColumn) -> VectorIndex | None:
+    """The index on *column*, if there is one."""
+    indices = facts_of(dataset).indices
+    if column.name not in indices:
+        indices[column.name] = index_on(dataset, column.name)
+    return indices[column.name]
+
+
+def with_metric(query: Query, index: VectorIndex | None) -> Query:
+    """*query* with the distance to rank by: its own, else that of the column's *index*, else None for the default.
 
     An index measures one distance; asked for another, the search goes past it rather than answer in the wrong one.
     Without an index there is none to use, so that `fast_search` leaves out no row.
     """
-    metrics = facts_of(dataset).metrics
-    if column.name not in metrics:
-        metrics[column.name] = index_metric(dataset, column.name)
-    indexed = metrics[column.name]
-    metric = query.distance_type or indexed
-    if indexed is None or indexed != metric:
+    metric = query.distance_type or (index.metric if index else None)
+    if index is None or index.metric != metric:
         return replace(query, distance_type=metric, bypass_vector_index=True)
     return replace(query, distance_type=metric)
+
+
+def with_refinement(query: Query, column: VectorColumn, index: VectorIndex | None) -> Query:
+    """*query* with the `refine_factor` that it takes to rank well through an index that holds coarse codes."""
+    if query.refine_factor is not None or index is None or query.bypass_vector_index or column.multivector:
+        return query
+    return replace(query, refine_factor=REFINE_FACTORS.get(index.kind))

@@ -239,13 +239,11 @@ def cover_new_rows(dataset: Dataset, name: str, merged_segments: int = 0) -> Non
     )
 
 
-def index_metric(dataset: Dataset, column: str) -> DistanceType | None:
-    """The metric of the vector index on *column*; None if it has none."""
-    with dataset.errors():
-        latest = dataset.lance
-        for index in latest.describe_indices():
-            if index.field_names == [column] and (metric := _metric(latest, index)):
-                return metric
+def vector_index(shown: lance.LanceDataset, column: str) -> tuple[Any, DistanceType] | None:
+    """Lance's description of the vector index on *column*, and its metric; None if there is none."""
+    for index in shown.describe_indices():
+        if index.field_names == [column] and (metric := _metric(shown, index)):
+            return index, metric
     return None
 
 
@@ -255,6 +253,28 @@ def full_text_indices(dataset: Dataset) -> dict[str, str]:
         latest = dataset.lance
         found = [index for index in latest.describe_indices() if index.index_type == "Inverted"]
         return {column: index.name for index in found for column in _paths(latest.schema, index)}
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """The index that searches of a column go through.
+
+    Attributes:
+        name: Its name.
+        kind: Lance's word for it, as `"IVF_PQ"`.
+        metric: What it measures.
+    """
+
+    name: str
+    kind: str
+    metric: DistanceType
+
+
+def index_on(dataset: Dataset, column: str) -> VectorIndex | None:
+    """The vector index on *column*; None if there is none."""
+    with dataset.errors():
+        found = vector_index(dataset.lance, column)
+    return found and VectorIndex(found[0].name, found[0].index_type, found[1])
 
 
 def drop_index(dataset: Dataset, name: str) -> None:

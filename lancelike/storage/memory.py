@@ -1,14 +1,14 @@
-"""Vectors in memory: those of a column, fragment by fragment, for searches that compare with every one of them."""
+"""Vectors in memory: those of a column, part by part, for searches that compare with every one of them, or many."""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,23 +17,33 @@ from lance import LanceDataset
 from lance.fragment import LanceFragment
 from numpy.typing import NDArray
 
-from lancelike.query.plan import Scan, VectorColumn, flat_batch_rows
+from lancelike.query.plan import Scan, VectorColumn
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.held import HeldVectors, Partitions, Positions
+from lancelike.storage.ivf import IvfIndex, ivf_index
 from lancelike.storage.location import Location
-
-Positions: TypeAlias = NDArray[np.intp]
+from lancelike.storage.parts import (
+    FragmentKey,
+    Part,
+    UnsuitedError,
+    addresses_in,
+    bytes_of,
+    keyed,
+    read_fragments,
+    read_segment,
+    still_true,
+)
 
 MOST_BYTES = 2 << 30
-"""Bound when none is given: 1.4 million vectors of 384 dimensions."""
+"""Bound when none is given: 1.1 million vectors of 384 dimensions."""
 VERSIONS_HELD = 2
 """Versions of a table whose vectors are held at once: most often the latest, and one that is checked out."""
-SMALLEST_SQUARED_NORM, LARGEST_SQUARED_NORM = 1e-20, 1e30
-"""Beyond these, products of float32 vanish or overflow, and what Lance then answers is its own affair."""
-READ_AHEAD_BYTES = 32 << 20
-"""Bytes that Lance reads from local files before they are copied. It would else read a whole column ahead, into memory
-that it can't use again: 200 000 x 384 took 231 ms at best with this bound, 406 without it, Lance's own search 202."""
-_BYTES_BESIDE = 2 * (4 + 8 + 8)
-"""Of a row, beside its vector: squared norm, row id and address, in the fragment and again in the version."""
+MOST_READ_AT_ONCE = 16 << 20
+"""Bytes of vectors that a search reads before it answers, where an index could answer it: 10 ms of reading."""
+MOST_LOOSE_ROWS, MOST_LOOSE_SHARE = 10_000, 0.05
+"""Rows that fragments may bring to an index's segment before it is read again to place them in its partitions."""
+
+logger = logging.getLogger("lancelike.storage")
 
 
 def default_bytes() -> int:
@@ -45,114 +55,16 @@ def default_bytes() -> int:
     return min(MOST_BYTES, memory // 4)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldVectors:
-    """The vectors of one column in one version of a table.
-
-    A row's *position* counts all rows here, in the order of their addresses.
-
-    Attributes:
-        blocks: float32, each of shape (rows, ndims).
-        starts: Position of each block's first row, and the number of rows at the end.
-        squared_norms: float32, shape (rows,).
-        row_ids: Lance's `_rowid`, shape (rows,).
-        addresses: Lance's `_rowaddr`, ascending, shape (rows,).
-        dead: Positions of rows that no search may find: deleted, or without a vector.
-        schemas: For whoever searches: schemas of results, by what was asked.
-    """
-
-    blocks: tuple[NDArray[np.float32], ...]
-    starts: Positions
-    squared_norms: NDArray[np.float32]
-    row_ids: NDArray[np.uint64]
-    addresses: NDArray[np.uint64]
-    dead: Positions
-    schemas: dict[Any, pa.Schema] = field(default_factory=dict)
-
-    @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """What takes memory."""
-        return (*self.blocks, self.squared_norms, self.row_ids, self.addresses, self.dead)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows held, the dead among them."""
-        return int(self.starts[-1])
-
-    def positions(self, addresses: NDArray[np.uint64]) -> Positions:
-        """Positions of the rows with these addresses, ascending; rows that are not held are left out."""
-        wanted = np.sort(addresses)
-        positions = np.searchsorted(self.addresses, wanted)
-        found = positions < self.num_rows
-        positions, wanted = positions[found], wanted[found]
-        held: Positions = positions[self.addresses[positions] == wanted]
-        return held
-
-    def vectors(self, positions: Positions) -> NDArray[np.float32]:
-        """The vectors at *positions*, which ascend; shape (len(positions), ndims)."""
-        cuts = np.searchsorted(positions, self.starts)
-        parts = [
-            block[positions[cut:end] - start]
-            for block, start, cut, end in zip(self.blocks, self.starts[:-1], cuts[:-1], cuts[1:], strict=True)
-            if end > cut
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty((0, self._ndims), np.float32)])
-
-    def subset(self, positions: Positions) -> HeldVectors:
-        """The rows at *positions*, which ascend, copied into one block."""
-        return HeldVectors(
-            blocks=(self.vectors(positions),),
-            starts=np.array([0, len(positions)], np.intp),
-            squared_norms=self.squared_norms[positions],
-            row_ids=self.row_ids[positions],
-            addresses=self.addresses[positions],
-            dead=np.flatnonzero(np.isin(positions, self.dead)) if len(self.dead) else self.dead,
-        )
-
-    @property
-    def _ndims(self) -> int:
-        return self.blocks[0].shape[1] if self.blocks else 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fragment:
-    """The rows of a fragment as they were when it was read, and which of them are deleted in some version."""
-
-    vectors: NDArray[np.float32]
-    squared_norms: NDArray[np.float32]
-    row_ids: NDArray[np.uint64]
-    addresses: NDArray[np.uint64]
-    missing: Positions
-    """Rows without a vector."""
-    row_id_meta: Any
-    deletion: str | None
-    """Deletion file of the version that `deleted` is true of."""
-    deleted: Positions
-
-    @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        return self.vectors, self.squared_norms, self.row_ids, self.addresses, self.missing, self.deleted
-
-    @property
-    def dead(self) -> Positions:
-        dead: Positions = np.union1d(self.missing, self.deleted)
-        return dead
-
-
 _Name: TypeAlias = tuple[str, str, str]
 """Database, table and column."""
-_FragmentKey: TypeAlias = tuple[int, int, tuple[str, ...]]
-"""Id of the fragment, of the field, and the files that hold the field's values: these say what the vectors are."""
 _Version: TypeAlias = tuple[int, int]
 """Number and time: a table that is made anew counts from 1 again."""
+_PartName: TypeAlias = str | FragmentKey
+"""UUID of an index's segment, or a fragment."""
 
 
-class _UnsuitedError(Exception):
-    """A fragment has values that only Lance's scan is to judge."""
-
-    def __init__(self, fragment_id: int) -> None:
-        super().__init__(fragment_id)
-        self.fragment_id = fragment_id
+class _StoppedError(Exception):
+    """The interpreter is about to exit."""
 
 
 class _Column:
@@ -160,26 +72,28 @@ class _Column:
 
     def __init__(self) -> None:
         self.loading = threading.Lock()
-        self.fragments: dict[_FragmentKey, _Fragment] = {}
-        self.unsuited: set[_FragmentKey] = set()
-        self.versions: OrderedDict[_Version, tuple[HeldVectors | None, frozenset[_FragmentKey]]] = OrderedDict()
+        self.filling = False
+        self.was_searched = False
+        self.parts: dict[_PartName, Part] = {}
+        self.unsuited: set[FragmentKey] = set()
+        self.versions: OrderedDict[_Version, tuple[HeldVectors | None, frozenset[_PartName]]] = OrderedDict()
         self.nbytes = 0
 
-    def know(self, version: _Version, held: HeldVectors | None, fragments: Mapping[_FragmentKey, _Fragment]) -> None:
-        """Remember a version, and let go of fragments that no version remembered has."""
-        self.versions[version] = held, frozenset(fragments)
+    def know(self, version: _Version, held: HeldVectors | None, parts: Mapping[_PartName, Part]) -> None:
+        """Remember a version, and let go of parts that no version remembered has."""
+        self.versions[version] = held, frozenset(parts)
         while len(self.versions) > VERSIONS_HELD:
             self.versions.popitem(last=False)
-        self.keep(frozenset().union(*(keys for _, keys in self.versions.values())), fragments)
+        self.keep(frozenset().union(*(names for _, names in self.versions.values())), parts)
 
-    def keep(self, keys: Collection[_FragmentKey], new: Mapping[_FragmentKey, _Fragment] | None = None) -> None:
-        """Hold *new* and, of what is held, the fragments *keys*."""
-        self.fragments = {key: one for key, one in {**self.fragments, **(new or {})}.items() if key in keys}
+    def keep(self, names: Collection[_PartName], new: Mapping[_PartName, Part] | None = None) -> None:
+        """Hold *new* and, of what is held, the parts *names*."""
+        self.parts = {name: one for name, one in {**self.parts, **(new or {})}.items() if name in names}
         self.nbytes = sum(array.nbytes for array in {id(array): array for array in self._arrays()}.values())
 
     def _arrays(self) -> Iterator[NDArray[Any]]:
-        for fragment in self.fragments.values():
-            yield from fragment.arrays
+        for part in self.parts.values():
+            yield from part.arrays
         for held, _ in self.versions.values():
             yield from held.arrays if held else ()
 
@@ -188,8 +102,9 @@ class VectorCache:
     """Holds vectors of tables within a bound; the column least recently searched goes first.
 
     A fragment's vectors are read once and serve every version that has the fragment, so that a version after an append
-    costs the new rows, and one after a deletion the addresses of the rows left. Safe to use from several threads, which
-    share what is being read.
+    costs the new rows, and one after a deletion the addresses of the rows left. Fragments that an IVF index covers are
+    held segment by segment of the index, by its partitions. Safe to use from several threads, which share what is
+    being read.
 
     Args:
         limit_bytes: Most bytes to hold; 0 holds none.
@@ -209,28 +124,43 @@ class VectorCache:
 
     def takes(self, dataset: Dataset, column: VectorColumn) -> bool:
         """Whether `hold` would hold *column*, as far as can be told without reading it."""
-        if not self.limit_bytes or not _is_suited(column):
-            return False
+        return self.refusal(dataset, column) is None
+
+    def refusal(self, dataset: Dataset, column: VectorColumn) -> str | None:
+        """Why `hold` would not hold *column*; None if it would, as far as can be told without reading it."""
+        if not self.limit_bytes:
+            return "vector_cache_bytes is 0"
+        if not _is_suited(column):
+            return "vectors of this type are not held in memory"
         shown = dataset.lance
         with self._lock:
             known = self._columns.get(_name(dataset, column))
             if known and (version := known.versions.get(_version(shown))):
-                return version[0] is not None
-        return _num_bytes((each.metadata for each in shown.get_fragments()), column) <= self.limit_bytes
+                return None if version[0] else "they are more than vector_cache_bytes, or have values that Lance judges"
+        needed = bytes_of(_num_rows(shown.get_fragments()), column.ndims)
+        if needed > self.limit_bytes:
+            return f"they take {needed:,} bytes, and vector_cache_bytes is {self.limit_bytes:,}"
+        return None
 
-    def hold(self, dataset: Dataset, column: VectorColumn) -> HeldVectors | None:
+    def hold(
+        self, dataset: Dataset, column: VectorColumn, check: Callable[[], None] = lambda: None
+    ) -> HeldVectors | None:
         """The vectors of *column* in the version that *dataset* shows, read if need be.
 
         None: they are more than the bound, or have values that are for Lance's own scan: infinite ones, null within a
         vector, or such as float32 can't square.
+
+        Args:
+            dataset: A version of a table.
+            column: Whose vectors.
+            check: Called now and then while vectors are read; may raise to end that.
         """
         if not self.takes(dataset, column):
             return None
         shown = dataset.lance
         name, version = _name(dataset, column), _version(shown)
+        known = self._column(name)
         with self._lock:
-            known = self._columns.setdefault(name, _Column())
-            self._columns.move_to_end(name)
             if version in known.versions:
                 known.versions.move_to_end(version)
                 return known.versions[version][0]
@@ -238,8 +168,29 @@ class VectorCache:
             if version in known.versions:
                 return known.versions[version][0]
             with dataset.errors():
-                held, fragments = self._load(shown, column, name, known)
-            return self._publish(name, known, version, held, fragments)
+                held, parts = self._load(shown, column, name, known, check)
+            return self._publish(name, known, version, held, parts)
+
+    def delay(self, dataset: Dataset, column: VectorColumn, *, starts: bool) -> str | None:
+        """Why a search that an index can answer should not wait for `hold`, which has much to read; None if it should.
+
+        Args:
+            dataset: A version of a table.
+            column: One that `hold` would hold.
+            starts: From the second time on that this is asked for the column, read it in a thread of its own.
+        """
+        shown, known = dataset.lance, self._column(_name(dataset, column))
+        if _version(shown) in known.versions:
+            return None
+        with dataset.errors():
+            needed = bytes_of(_Loading(shown, column, known.parts).num_rows_to_read, column.ndims)
+        if needed <= MOST_READ_AT_ONCE:
+            return None
+        if starts:
+            self._fill_the_second_time(dataset, column, known)
+        if known.filling:
+            return "they are being read"
+        return f"the next search has them read, {needed:,} bytes, beside it"
 
     def forget(self, location: Location, table: str) -> None:
         """Let go of a table's vectors."""
@@ -247,24 +198,46 @@ class VectorCache:
             for name in [name for name in self._columns if name[:2] == (location.key, table)]:
                 del self._columns[name]
 
-    def _load(
-        self, shown: LanceDataset, column: VectorColumn, name: _Name, known: _Column
-    ) -> tuple[HeldVectors | None, dict[_FragmentKey, _Fragment]]:
-        there = _keyed(shown, column)
-        if not known.unsuited.isdisjoint(there):
-            return None, {}
-        found = _still_true(shown, there, known.fragments)
-        missing = [fragment for key, fragment in there.items() if key not in found]
-        self._make_room(name, known, set(found), _num_bytes((each.metadata for each in missing), column))
-        try:
-            read = {each.fragment_id: rows for each, rows in _read(shown, missing, column)}
-        except _UnsuitedError as unsuited:
-            known.unsuited.update(key for key in there if key[0] == unsuited.fragment_id)
-            return None, {}
-        fragments = {key: found[key] if key in found else read[key[0]] for key in there}
-        return _joined(list(fragments.values()), column.ndims), fragments
+    def _column(self, name: _Name) -> _Column:
+        with self._lock:
+            known = self._columns.setdefault(name, _Column())
+            self._columns.move_to_end(name)
+            return known
 
-    def _make_room(self, name: _Name, known: _Column, used: set[_FragmentKey], needed: int) -> None:
+    def _fill_the_second_time(self, dataset: Dataset, column: VectorColumn, known: _Column) -> None:
+        with self._lock:
+            if not known.was_searched or known.filling:
+                known.was_searched = True
+                return
+            known.filling = True
+        arguments = dataset.frozen(), column, known
+        threading.Thread(target=self._fill, args=arguments, name="lancelike-vectors").start()
+
+    def _fill(self, dataset: Dataset, column: VectorColumn, known: _Column) -> None:
+        try:
+            self.hold(dataset, column, _check_that_main_thread_runs)
+        except _StoppedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the index answers, and a search that must have them says why
+            logger.debug("vectors of column %r of table %r could not be read: %s", column.name, dataset.name, error)
+        finally:
+            known.filling = False
+
+    def _load(
+        self, shown: LanceDataset, column: VectorColumn, name: _Name, known: _Column, check: Callable[[], None]
+    ) -> tuple[HeldVectors | None, dict[_PartName, Part]]:
+        loading = _Loading(shown, column, known.parts)
+        if not known.unsuited.isdisjoint(loading.there):
+            return None, {}
+        self._make_room(name, known, set(loading.found), bytes_of(loading.num_rows_to_read, column.ndims))
+        try:
+            parts = loading.run(check)
+        except UnsuitedError as unsuited:
+            known.unsuited.update(key for key in loading.there if key[0] == unsuited.fragment_id)
+            return None, {}
+        return loading.joined(parts), parts
+
+    def _make_room(self, name: _Name, known: _Column, used: set[_PartName], needed: int) -> None:
         with self._lock:
             if self._held_bytes() + needed > self.limit_bytes and known.nbytes:
                 known.versions.clear()
@@ -277,16 +250,16 @@ class VectorCache:
         known: _Column,
         version: _Version,
         held: HeldVectors | None,
-        fragments: Mapping[_FragmentKey, _Fragment],
+        parts: Mapping[_PartName, Part],
     ) -> HeldVectors | None:
         with self._lock:
             self._columns[name] = known  # it may have been evicted meanwhile
             self._columns.move_to_end(name)
-            known.know(version, held, fragments)
+            known.know(version, held, parts)
             self._evict(self.limit_bytes, sparing=name)
             if known.nbytes > self.limit_bytes:  # an older version, or deleted rows, are too much beside this one
                 known.versions.clear()
-                known.know(version, held, fragments)
+                known.know(version, held, parts)
             if known.nbytes > self.limit_bytes:
                 known.versions.clear()
                 known.know(version, None, {})
@@ -307,6 +280,88 @@ class VectorCache:
         self._columns = OrderedDict()
 
 
+class _Loading:
+    """What it takes to hold one version of a column.
+
+    Attributes:
+        there: The version's fragments.
+        found: Parts that are held already, as they are in this version.
+    """
+
+    def __init__(self, shown: LanceDataset, column: VectorColumn, held: Mapping[_PartName, Part]) -> None:
+        self._shown, self._column = shown, column
+        self.there = keyed(shown, column)
+        self._index = ivf_index(shown, column.name)
+        wanted = {name: part for name, part in held.items() if self._is_wanted(name)}
+        found = still_true(shown, self.there, wanted)
+        self._segments: dict[str, dict[FragmentKey, LanceFragment]] = {}
+        self._covered: set[FragmentKey] = set()
+        placed: set[FragmentKey] = set()
+        for uuid, ids in self._index.segments.items() if self._index else ():
+            covered = {key: each for key, each in self.there.items() if key[0] in ids}
+            self._covered |= covered.keys()
+            if uuid in found and _is_whole(found[uuid], covered):
+                placed |= found[uuid].sources.keys()
+            elif covered:
+                found.pop(uuid, None)
+                self._segments[uuid] = covered
+                placed |= covered.keys()
+        self.found = {name: part for name, part in found.items() if isinstance(name, str) or name not in placed}
+        self._fragments = {key: each for key, each in self.there.items() if key not in placed and key not in self.found}
+
+    @property
+    def num_rows_to_read(self) -> int:
+        """Rows that are not held yet."""
+        return _num_rows(self._fragments.values()) + sum(_num_rows(each.values()) for each in self._segments.values())
+
+    def run(self, check: Callable[[], None]) -> dict[_PartName, Part]:
+        """All parts, those of an index first; reads those that are not held.
+
+        Raises:
+            UnsuitedError: A vector is not for this.
+        """
+        parts = dict(self.found)
+        if self._index is not None:
+            for uuid, fragments in self._segments.items():
+                parts[uuid] = read_segment(self._shown, fragments, self._column, self._index, check)
+        parts.update(read_fragments(self._shown, self._fragments, self._column, check))
+        in_order: list[_PartName] = [*(self._index.segments if self._index else ()), *self.there]
+        return {name: parts[name] for name in in_order if name in parts}
+
+    def joined(self, parts: Mapping[_PartName, Part]) -> HeldVectors:
+        """The rows of *parts*, one after the other."""
+        filled = {name: part for name, part in parts.items() if len(part.vectors)}
+        held = _joined(list(filled.values()), self._column.ndims)
+        if self._index is None or not filled:
+            return held
+        return replace(held, partitions=self._partitions(self._index, filled, held.starts))
+
+    def _is_wanted(self, name: _PartName) -> bool:
+        return name in self.there or (self._index is not None and name in self._index.segments)
+
+    def _partitions(self, index: IvfIndex, parts: Mapping[_PartName, Part], starts: Positions) -> Partitions | None:
+        offsets: list[Positions] = []
+        rest: list[tuple[int, int]] = []
+        tail: list[tuple[int, int]] = []
+        for (name, part), start, stop in zip(parts.items(), starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            if part.offsets is not None:
+                offsets.append(part.offsets + start)
+                rest.append((start + int(part.offsets[-1]), stop))
+            else:
+                (rest if isinstance(name, str) or name in self._covered else tail).append((start, stop))
+        if not offsets:
+            return None
+        return Partitions(
+            index=index.name,
+            metric=index.metric,
+            centroids=index.centroids,
+            half_squared_norms=index.half_squared_norms,
+            offsets=np.stack(offsets),
+            rest=_runs(rest),
+            tail=_runs(tail),
+        )
+
+
 _caches: weakref.WeakSet[VectorCache] = weakref.WeakSet()
 
 
@@ -320,7 +375,7 @@ os.register_at_fork(after_in_child=_start_in_child)
 
 def addresses_where(dataset: Dataset, condition: str) -> NDArray[np.uint64]:
     """Addresses of the rows that meet *condition*, SQL text."""
-    return _addresses(dataset.read(scan_where(condition)))
+    return addresses_in(dataset.read(scan_where(condition)))
 
 
 def scan_where(condition: str) -> Scan:
@@ -328,9 +383,10 @@ def scan_where(condition: str) -> Scan:
     return Scan(columns=[], filter=condition, prefilter=True, with_row_address=True)
 
 
-def _addresses(rows: pa.Table | pa.RecordBatch) -> NDArray[np.uint64]:
-    addresses: NDArray[np.uint64] = rows["_rowaddr"].to_numpy()
-    return addresses
+def _check_that_main_thread_runs() -> None:
+    """End a thread's work once the interpreter waits for it: the main thread's last act is to wait for the others."""
+    if not threading.main_thread().is_alive():
+        raise _StoppedError
 
 
 def _is_suited(column: VectorColumn) -> bool:
@@ -338,6 +394,12 @@ def _is_suited(column: VectorColumn) -> bool:
     return (
         not column.multivector and "." not in column.name and (pa.types.is_float32(kind) or pa.types.is_float16(kind))
     )
+
+
+def _is_whole(part: Part, covered: Mapping[FragmentKey, LanceFragment]) -> bool:
+    """Whether a segment's *part* has nearly all the rows that the segment covers; the others are held by themselves."""
+    loose = _num_rows(each for key, each in covered.items() if key not in part.sources)
+    return loose <= max(MOST_LOOSE_ROWS, MOST_LOOSE_SHARE * len(part.vectors))
 
 
 def _name(dataset: Dataset, column: VectorColumn) -> _Name:
@@ -349,180 +411,35 @@ def _version(shown: LanceDataset) -> _Version:
     return number, time
 
 
-def _num_bytes(fragments: Iterable[Any], column: VectorColumn) -> int:
-    num_rows = sum(int(each.num_rows) for each in fragments)
-    return num_rows * (4 * column.ndims + _BYTES_BESIDE)
+def _num_rows(fragments: Any) -> int:
+    return sum(int(each.metadata.num_rows) for each in fragments)
 
 
-def _keyed(shown: LanceDataset, column: VectorColumn) -> dict[_FragmentKey, LanceFragment]:
-    """The fragments by what makes their vectors, in the order of their ids and so of their rows' addresses."""
-    field_id = shown.lance_schema.field(column.name).id()
-    fragments = sorted(shown.get_fragments(), key=lambda each: each.fragment_id)
-    return {(each.fragment_id, field_id, _files(each, field_id)): each for each in fragments}
+def _runs(runs: Sequence[tuple[int, int]]) -> Positions:
+    filled = [run for run in runs if run[1] > run[0]]
+    return np.array(filled, np.intp).reshape(-1, 2)
 
 
-def _files(fragment: LanceFragment, field_id: int) -> tuple[str, ...]:
-    metadata = fragment.metadata
-    files = [f"{file.base_id} {file.path}" for file in metadata.files if field_id in file.fields]
-    return (*files, *map(str, metadata.overlays))
-
-
-def _still_true(
-    shown: LanceDataset, there: Mapping[_FragmentKey, LanceFragment], known: Mapping[_FragmentKey, _Fragment]
-) -> dict[_FragmentKey, _Fragment]:
-    """Of the fragments known, those that are *there*, with the rows deleted that are deleted there."""
-    same = {
-        key: known[key]
-        for key, fragment in there.items()
-        if key in known and known[key].row_id_meta == fragment.metadata.row_id_meta
-    }
-    changed = [key for key, one in same.items() if one.deletion != there[key].deletion_file()]
-    if not changed:
-        return same
-    rows = shown.scanner(columns=[], fragments=[there[key] for key in changed], with_row_address=True).to_table()
-    addresses = np.sort(_addresses(rows))
-    cuts = np.searchsorted(addresses, np.array([key[0] << 32 for key in changed], np.uint64))
-    for key, live in zip(changed, np.split(addresses, cuts[1:]), strict=True):
-        if (fragment := _with_live(same.pop(key), live, there[key].deletion_file())) is not None:
-            same[key] = fragment
-    return same
-
-
-def _with_live(fragment: _Fragment, live: NDArray[np.uint64], deletion: str | None) -> _Fragment | None:
-    """*fragment* with all rows deleted but those *live*; None if it lacks some of these, or would be half dead."""
-    is_live = np.isin(fragment.addresses, live, assume_unique=True)
-    if np.count_nonzero(is_live) != len(live) or 2 * len(live) < len(is_live):
-        return None
-    return replace(fragment, deletion=deletion, deleted=np.flatnonzero(~is_live))
-
-
-def _read(
-    shown: LanceDataset, fragments: Sequence[LanceFragment], column: VectorColumn
-) -> Iterator[tuple[LanceFragment, _Fragment]]:
-    """Each of *fragments* with its rows; all are read in one scan.
-
-    Raises:
-        _UnsuitedError: A vector is infinite, has a null in it, or is too long or short for float32 to square.
-    """
-    if not fragments:
-        return
-    readers = {each.fragment_id: _Reader(each, column.ndims) for each in fragments}
-    stable = bool(shown.has_stable_row_ids)
-    scanner = shown.scanner(
-        columns=[column.name],
-        fragments=list(fragments),
-        with_row_id=stable,
-        with_row_address=True,
-        scan_in_order=True,
-        batch_size=flat_batch_rows(column),
-        io_buffer_size=None if "://" in shown.uri else READ_AHEAD_BYTES,
-    )
-    for batch in scanner.to_batches():
-        ids = _addresses(batch) >> np.uint64(32)
-        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        for start, stop in pairwise(cuts):
-            if stop > start:
-                readers[int(ids[start])].take(batch.slice(start, stop - start), column.name)
-    for fragment in fragments:
-        yield fragment, readers[fragment.fragment_id].finish(fragment)
-
-
-class _Reader:
-    """Gathers the rows of one fragment."""
-
-    def __init__(self, fragment: LanceFragment, ndims: int) -> None:
-        num_rows = fragment.metadata.num_rows
-        self._fragment_id = fragment.fragment_id
-        self._vectors = np.empty((num_rows, ndims), np.float32)
-        self._squared_norms = np.empty(num_rows, np.float32)
-        self._addresses = np.empty(num_rows, np.uint64)
-        self._row_ids = self._addresses
-        self._missing: list[Positions] = []
-        self._filled = 0
-
-    def take(self, batch: pa.RecordBatch, name: str) -> None:
-        start, stop = self._filled, self._filled + batch.num_rows
-        self._filled, column = stop, batch[name]
-        vectors, norms = self._vectors[start:stop], self._squared_norms[start:stop]
-        if (values := _values(column)) is None or stop > len(self._vectors):
-            raise _UnsuitedError(self._fragment_id)
-        vectors[:] = values.reshape(vectors.shape)
-        is_null = column.is_null().to_numpy(zero_copy_only=False)
-        vectors[is_null] = 0
-        norms[:] = _squared_norms(vectors)
-        if np.isnan(norms).any():
-            is_null = is_null | np.isnan(vectors).any(axis=1)
-            vectors[is_null] = norms[is_null] = 0
-        if not _can_be_squared(vectors, norms):
-            raise _UnsuitedError(self._fragment_id)
-        self._missing.append(np.flatnonzero(is_null) + start)
-        self._addresses[start:stop] = _addresses(batch)
-        if "_rowid" in batch.schema.names:
-            if self._row_ids is self._addresses:
-                self._row_ids = np.empty_like(self._addresses)
-            self._row_ids[start:stop] = batch["_rowid"].to_numpy()
-
-    def finish(self, fragment: LanceFragment) -> _Fragment:
-        if self._filled < len(self._vectors):
-            raise _UnsuitedError(self._fragment_id)
-        return _Fragment(
-            vectors=self._vectors,
-            squared_norms=self._squared_norms,
-            row_ids=self._row_ids,
-            addresses=self._addresses,
-            missing=np.concatenate(self._missing) if self._missing else np.empty(0, np.intp),
-            row_id_meta=fragment.metadata.row_id_meta,
-            deletion=fragment.deletion_file(),
-            deleted=np.empty(0, np.intp),
-        )
-
-
-def _values(column: pa.FixedSizeListArray) -> NDArray[Any] | None:
-    """The numbers of all vectors in a row, anything where a vector is null; None if one has a null in it."""
-    ndims = column.type.list_size
-    values = column.values.slice(column.offset * ndims, len(column) * ndims)
-    if values.null_count > column.null_count * ndims:
-        return None
-    array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return array
-
-
-def _squared_norms(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
-    return norms
-
-
-def _can_be_squared(vectors: NDArray[np.float32], squared_norms: NDArray[np.float32]) -> bool:
-    """Whether no product of two values vanishes or overflows that matters; zero itself is fine."""
-    if len(squared_norms) == 0:
-        return True
-    return (
-        bool(squared_norms.max() <= LARGEST_SQUARED_NORM) and not vectors[squared_norms < SMALLEST_SQUARED_NORM].any()
-    )
-
-
-def _joined(fragments: Sequence[_Fragment], ndims: int) -> HeldVectors:
-    fragments = [each for each in fragments if len(each.vectors)]
-    starts = np.cumsum([0, *(len(each.vectors) for each in fragments)], dtype=np.intp)
-    if not fragments:
-        empty = np.empty(0, np.uint64)
+def _joined(parts: Sequence[Part], ndims: int) -> HeldVectors:
+    starts = np.cumsum([0, *(len(each.vectors) for each in parts)], dtype=np.intp)
+    if not parts:
+        ids, numbers = np.empty(0, np.uint64), np.empty(0, np.float32)
+        vectors, codes = np.empty((0, ndims), np.float32), np.empty((0, ndims), np.int8)
         return HeldVectors(
-            (np.empty((0, ndims), np.float32),),
-            np.zeros(2, np.intp),
-            empty.astype(np.float32),
-            empty,
-            empty,
-            starts[:0],
+            (vectors,), (codes,), np.zeros(2, np.intp), numbers, numbers, ids, ids, by_address=None, dead=starts[:0]
         )
-    addresses = _concatenated([each.addresses for each in fragments])
-    stable = fragments[0].row_ids is not fragments[0].addresses
+    addresses = _concatenated([each.addresses for each in parts])
+    stable = parts[0].row_ids is not parts[0].addresses
     return HeldVectors(
-        blocks=tuple(each.vectors for each in fragments),
+        blocks=tuple(each.vectors for each in parts),
+        codes=tuple(each.codes for each in parts),
         starts=starts,
-        squared_norms=_concatenated([each.squared_norms for each in fragments]),
-        row_ids=_concatenated([each.row_ids for each in fragments]) if stable else addresses,
+        scales=_concatenated([each.scales for each in parts]),
+        squared_norms=_concatenated([each.squared_norms for each in parts]),
+        row_ids=_concatenated([each.row_ids for each in parts]) if stable else addresses,
         addresses=addresses,
-        dead=np.concatenate([each.dead + start for each, start in zip(fragments, starts[:-1], strict=True)]),
+        by_address=None if bool((addresses[1:] > addresses[:-1]).all()) else np.argsort(addresses),
+        dead=np.concatenate([each.dead + start for each, start in zip(parts, starts[:-1], strict=True)]),
     )
 
 

@@ -117,7 +117,7 @@ def test_the_rows_of_one_add_are_covered_and_found_at_once(tmp_path: Path) -> No
     assert (table.health().unindexed, table.health().advice) == (0, ())
     assert all(nearest(table, row) == row for row in (3, 1000, 2999))
     plan = table.search(np.zeros(DIM)).limit(3).explain_plan()
-    assert "ANN" in plan
+    assert "by the index's partitions" in plan
 
 
 def test_updates_and_merges_are_followed(tmp_path: Path) -> None:
@@ -184,7 +184,9 @@ def test_an_index_made_too_early_is_trained_once_there_are_rows(tmp_path: Path, 
     table.add(rows(300, 2000))
     assert coverage(table).unindexed == 0
     assert nearest(table, 2299) == 2299
-    assert indices.index_metric(table._shown, "vector") == "l2"
+    index = indices.index_on(table._shown, "vector")
+    assert index is not None
+    assert index.metric == "l2"
 
 
 def test_training_in_vain_is_not_tried_at_every_write(tmp_path: Path) -> None:

@@ -77,13 +77,18 @@ def test_every_vector_index_finds_the_nearest(many: Dataset, config: Any, shown:
     assert "ANN" in many.explain(Scan(nearest={"column": "vector", "q": query.astype(np.float32), "k": 1}))
 
 
+def metric_of(dataset: Dataset, column: str) -> str | None:
+    found = indices.index_on(dataset, column)
+    return None if found is None else found.metric
+
+
 @pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
 def test_the_metric_is_the_indexs(many: Dataset, metric: Any) -> None:
-    assert indices.index_metric(many, "vector") is None
+    assert indices.index_on(many, "vector") is None
     indices.create_vector_index(many, "vector", IvfFlat(distance_type=metric, num_partitions=2))
     indices.create_scalar_index(many, "id", BTree())
-    assert indices.index_metric(many, "vector") == metric
-    assert indices.index_metric(many, "id") is None
+    assert metric_of(many, "vector") == metric
+    assert indices.index_on(many, "id") is None
 
 
 def test_hamming_distance_of_bits(location: Location) -> None:
@@ -91,7 +96,7 @@ def test_hamming_distance_of_bits(location: Location) -> None:
     dataset = Dataset.create(location, "a", pa.table({"bits": pa.FixedSizeListArray.from_arrays(bits, 8)}))
     assert indices.default_config(dataset, "bits") == IvfFlat(distance_type="hamming")
     indices.create_vector_index(dataset, "bits", IvfFlat(distance_type="hamming", num_partitions=2))
-    assert indices.index_metric(dataset, "bits") == "hamming"
+    assert metric_of(dataset, "bits") == "hamming"
 
 
 def test_multivectors(location: Location) -> None:
@@ -99,7 +104,7 @@ def test_multivectors(location: Location) -> None:
     column = pa.ListArray.from_arrays(pa.array(range(0, 801, 2), pa.int32()), each)
     dataset = Dataset.create(location, "a", pa.table({"parts": column}))
     indices.create_vector_index(dataset, "parts", IvfPq(distance_type="cosine", num_partitions=1))
-    assert indices.index_metric(dataset, "parts") == "cosine"
+    assert metric_of(dataset, "parts") == "cosine"
 
 
 @pytest.mark.parametrize(("config", "column", "shown", "in_statistics", "where"), SCALAR)
@@ -261,7 +266,7 @@ def test_an_index_in_a_nested_column(location: Location) -> None:
     indices.create_vector_index(dataset, "doc.vector", IvfFlat(num_partitions=1))
     (index,) = indices.list_indices(dataset)
     assert index.columns == ["doc.vector"]
-    assert indices.index_metric(dataset, "doc.vector") == "l2"
+    assert metric_of(dataset, "doc.vector") == "l2"
 
 
 def test_nothing_is_said_on_stderr(many: Dataset, capfd: pytest.CaptureFixture[str]) -> None:

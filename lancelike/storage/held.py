@@ -1,0 +1,163 @@
+"""Vectors of one version of a table as searches in memory see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lancelike.types import DistanceType
+
+Positions: TypeAlias = NDArray[np.intp]
+
+SMALLEST_SQUARED_NORM, LARGEST_SQUARED_NORM = 1e-20, 1e30
+"""Beyond these, products of float32 vanish or overflow, and what Lance then answers is its own affair."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partitions:
+    """How an IVF index divides the rows held.
+
+    Attributes:
+        index: Its name.
+        metric: What it measures.
+        centroids: float32, shape (partitions, ndims); of unit vectors where the metric is cosine.
+        half_squared_norms: Of the centroids, shape (partitions,).
+        offsets: For each of the index's segments, the position where each partition begins, and the last one ends;
+            shape (segments, partitions + 1).
+        rest: First position and end of each run of rows that the index covers, and that are in no partition held;
+            shape (runs, 2).
+        tail: The same of rows that the index doesn't cover.
+    """
+
+    index: str
+    metric: DistanceType
+    centroids: NDArray[np.float32]
+    half_squared_norms: NDArray[np.float32]
+    offsets: Positions
+    rest: Positions
+    tail: Positions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldVectors:
+    """The vectors of one column in one version of a table.
+
+    A row's *position* counts all rows here: block after block, and in a block as its fragments' rows lie, or by the
+    partitions of an index.
+
+    Attributes:
+        blocks: float32, each of shape (rows, ndims).
+        codes: int8, of the same shapes: vectors divided by their scale, and rounded.
+        starts: Position of each block's first row, and the number of rows at the end.
+        scales: float32, shape (rows,): a 127th of the largest absolute value of the vector.
+        squared_norms: float32, shape (rows,).
+        row_ids: Lance's `_rowid`, shape (rows,).
+        addresses: Lance's `_rowaddr`, shape (rows,).
+        by_address: Positions by ascending address; None if that is their own order.
+        dead: Positions of rows that no search may find, ascending: deleted, or without a vector.
+        partitions: Those of the column's IVF index, if there is one.
+        schemas: For whoever searches: schemas of results, by what was asked.
+    """
+
+    blocks: tuple[NDArray[np.float32], ...]
+    codes: tuple[NDArray[np.int8], ...]
+    starts: Positions
+    scales: NDArray[np.float32]
+    squared_norms: NDArray[np.float32]
+    row_ids: NDArray[np.uint64]
+    addresses: NDArray[np.uint64]
+    by_address: Positions | None
+    dead: Positions
+    partitions: Partitions | None = None
+    schemas: dict[Any, pa.Schema] = field(default_factory=dict)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What takes memory."""
+        beside = (self.scales, self.squared_norms, self.row_ids, self.addresses, self.dead)
+        return (*self.blocks, *self.codes, *beside, *(() if self.by_address is None else (self.by_address,)))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows held, the dead among them."""
+        return int(self.starts[-1])
+
+    def positions(self, addresses: NDArray[np.uint64]) -> Positions:
+        """Positions of the rows with these addresses, ascending; rows that are not held are left out."""
+        places = np.searchsorted(self.addresses, addresses, sorter=self.by_address)
+        found = places < self.num_rows
+        places, addresses = places[found], addresses[found]
+        positions = places if self.by_address is None else self.by_address[places]
+        return np.sort(positions[self.addresses[positions] == addresses])
+
+    def vectors(self, positions: Positions) -> NDArray[np.float32]:
+        """The vectors at *positions*, which ascend; shape (len(positions), ndims)."""
+        return _gathered(self.blocks, self.starts, positions)
+
+    def subset(self, positions: Positions) -> HeldVectors:
+        """The rows at *positions*, which ascend, copied into one block."""
+        return HeldVectors(
+            blocks=(self.vectors(positions),),
+            codes=(_gathered(self.codes, self.starts, positions),),
+            starts=np.array([0, len(positions)], np.intp),
+            scales=self.scales[positions],
+            squared_norms=self.squared_norms[positions],
+            row_ids=self.row_ids[positions],
+            addresses=self.addresses[positions],
+            by_address=None,
+            dead=np.flatnonzero(np.isin(positions, self.dead)) if len(self.dead) else self.dead,
+        )
+
+    def runs(self, runs: Positions) -> tuple[HeldVectors, Positions]:
+        """The rows in *runs*, and their positions here; vectors are not copied.
+
+        Args:
+            runs: First position and end of each, shape (runs, 2), ascending; each lies within a block.
+        """
+        cuts = [slice(start, stop) for start, stop in runs.tolist()]
+        owners = (np.searchsorted(self.starts, runs[:, 0], side="right") - 1).tolist()
+        firsts = self.starts[owners].tolist()
+        inside = [slice(cut.start - first, cut.stop - first) for cut, first in zip(cuts, firsts, strict=True)]
+        ends = np.cumsum(runs[:, 1] - runs[:, 0])
+        starts = np.concatenate([np.zeros(1, np.intp), ends])
+        view = HeldVectors(
+            blocks=tuple(self.blocks[owner][cut] for owner, cut in zip(owners, inside, strict=True)),
+            codes=tuple(self.codes[owner][cut] for owner, cut in zip(owners, inside, strict=True)),
+            starts=starts,
+            scales=_cut(self.scales, cuts),
+            squared_norms=_cut(self.squared_norms, cuts),
+            row_ids=_cut(self.row_ids, cuts),
+            addresses=_cut(self.addresses, cuts),
+            by_address=None,
+            dead=_moved(self.dead, runs, starts),
+        )
+        return view, np.arange(starts[-1]) + np.repeat(runs[:, 0] - starts[:-1], runs[:, 1] - runs[:, 0])
+
+
+def _gathered(blocks: Sequence[NDArray[Any]], starts: Positions, positions: Positions) -> NDArray[Any]:
+    cuts = np.searchsorted(positions, starts)
+    parts = [
+        block[positions[cut:end] - start]
+        for block, start, cut, end in zip(blocks, starts[:-1], cuts[:-1], cuts[1:], strict=True)
+        if end > cut
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts or [blocks[0][:0]])
+
+
+def _cut(values: NDArray[Any], cuts: Sequence[slice]) -> NDArray[Any]:
+    return np.concatenate([values[cut] for cut in cuts]) if cuts else values[:0]
+
+
+def _moved(positions: Positions, runs: Positions, starts: Positions) -> Positions:
+    """Those of *positions* that are in *runs*, counted in these."""
+    if not len(positions) or not len(runs):
+        return positions[:0]
+    run = np.searchsorted(runs[:, 0], positions, side="right") - 1
+    inside = (run >= 0) & (positions < runs[run, 1])
+    moved: Positions = (positions - runs[run, 0] + starts[run])[inside]
+    return moved

@@ -1,0 +1,256 @@
+"""Searching through an IVF index in memory: recall is the index's, distances are exact, and no row is out of reach."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lancelike.index import HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
+from lancelike.query import Query
+from lancelike.search import Searcher
+from lancelike.search.exact import exact_distances
+from lancelike.search.pruned import Probes
+from lancelike.storage import index as indices
+from lancelike.storage import maintenance, memory
+from lancelike.storage.dataset import Dataset
+from lancelike.storage.location import Location
+from lancelike.storage.memory import VectorCache
+
+from .conftest import Make, vectors_column
+
+NDIMS = 8
+EVERYTHING = 1 << 40
+METRICS = ["l2", "cosine", "dot"]
+PARTITIONS = 5
+
+
+def rows(count: int, first: int, rng: np.random.Generator) -> pa.Table:
+    """Rows around a few centres; some without a vector."""
+    centres = np.random.default_rng(0).standard_normal((7, NDIMS))
+    vectors = (centres[rng.integers(7, size=count)] + 0.3 * rng.standard_normal((count, NDIMS))).astype(np.float32)
+    column = vectors_column(vectors)
+    column = pa.FixedSizeListArray.from_arrays(column.values, type=column.type, mask=pa.array(rng.random(count) < 0.05))
+    return pa.table({"id": range(first, first + count), "n": rng.integers(0, 9, count), "vector": column})
+
+
+def contents(dataset: Dataset, condition: str | None = None) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Ids and vectors of the rows that have one."""
+    found = dataset.lance.to_table(columns=["id", "vector"], filter=condition)
+    found = found.filter(found["vector"].is_valid())
+    return found["id"].to_numpy(), np.array(found["vector"].to_pylist(), np.float32).reshape(-1, NDIMS)
+
+
+def check_whole(dataset: Dataset, searcher: Searcher, query: NDArray[np.float32], **asked: Any) -> None:
+    """With all partitions the answer is numpy's; with the default effort too, of so few rows."""
+    ids, vectors = contents(dataset, asked.get("filter"))
+    metric = metric_of(dataset, asked)
+    distances = exact_distances(vectors, query, metric)
+    kept = np.ones(len(ids), np.bool_)
+    if asked.get("upper_bound") is not None:
+        kept = distances.astype(np.float32) < asked["upper_bound"]
+    order = np.argsort(distances[kept], kind="stable")[:20]
+    efforts: list[dict[str, Any]] = [
+        {},
+        {"minimum_nprobes": PARTITIONS, "maximum_nprobes": PARTITIONS},
+        {"minimum_nprobes": 1},
+    ]
+    for probes in efforts:
+        found = searcher.table(Query(vector=query, limit=20, **asked, **probes))
+        np.testing.assert_allclose(found["_distance"].to_numpy(), distances[kept][order], rtol=1e-6, atol=1e-6)
+        assert len(set(found["id"].to_pylist()) & set(ids[kept][order].tolist())) == len(order)
+
+
+def metric_of(dataset: Dataset, asked: dict[str, Any]) -> Any:
+    index = indices.index_on(dataset, "vector")
+    return asked.get("distance_type") or (index.metric if index else "l2")
+
+
+class Story:
+    """A table with an index, and what happens to it."""
+
+    def __init__(self, directory: str, seed: int, metric: Any, stable: bool) -> None:
+        self.rng, self.added, self.metric = np.random.default_rng(seed), 600, metric
+        self.dataset = Dataset.create(
+            Location(directory), "t", rows(600, 0, self.rng).to_reader(), stable_row_ids=stable
+        )
+        self.build()
+
+    def build(self) -> None:
+        config = IvfFlat(distance_type=self.metric, num_partitions=PARTITIONS, sample_rate=8, max_iterations=4)
+        indices.create_vector_index(self.dataset, "vector", config)
+
+    def add(self) -> None:
+        self.dataset.append(rows(60, self.added, self.rng).to_reader())
+        self.added += 60
+
+    def cover(self) -> None:
+        indices.cover_new_rows(self.dataset, "vector_idx", 0)
+
+    def merge_segments(self) -> None:
+        indices.cover_new_rows(self.dataset, "vector_idx", 2)
+
+    def delete(self) -> None:
+        self.dataset.delete(f"n = {self.rng.integers(9)}")
+
+    def update(self) -> None:
+        self.dataset.update({"n": "n + 1"}, f"n = {self.rng.integers(9)}")
+
+    def move(self) -> None:
+        """Gives some rows other vectors."""
+        value = ", ".join(["0.5"] * NDIMS)
+        sql = f"arrow_cast(make_array({value}), 'FixedSizeList({NDIMS}, Float32)')"
+        self.dataset.update({"vector": sql}, f"id % 40 = {self.rng.integers(40)}")
+
+    def compact(self) -> None:
+        maintenance.compact_files(self.dataset)
+
+
+ACTIONS = [
+    *(Story.add, Story.cover, Story.merge_segments, Story.delete),
+    *(Story.update, Story.move, Story.compact, Story.build),
+]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(METRICS),
+    st.booleans(),
+    st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=5),
+    st.sampled_from([{}, {"filter": "n > 2"}, {"filter": "id < 20"}, {"upper_bound": 1.5}, {"distance_type": "l2"}]),
+)
+def test_whatever_happens_every_row_is_found(
+    seed: int, metric: Any, stable: bool, actions: list[Any], asked: dict[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        story, cache = Story(directory, seed, metric, stable), VectorCache(EVERYTHING)
+        searcher, query = Searcher(story.dataset, cache=cache), story.rng.standard_normal(NDIMS).astype(np.float32)
+        for action in (None, *actions):
+            if action is not None:
+                action(story)
+            assert "by the index's partitions" in searcher.explain(Query(vector=query)), action
+            check_whole(story.dataset, searcher, query, **asked)
+        past = story.dataset.at(max(1, story.dataset.version - 2))
+        check_whole(past, Searcher(past, cache=cache), query, **asked)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", [IvfFlat, IvfSq, IvfPq, IvfRq, HnswSq])
+def test_a_few_partitions_find_as_much_as_lance_does(make: Make, kind: Any, metric: Any) -> None:
+    rng = np.random.default_rng(1)
+    dataset = make(rows(3000, 0, rng))
+    indices.create_vector_index(dataset, "vector", kind(distance_type=metric, num_partitions=16, sample_rate=32))
+    memory_, lance = Searcher(dataset, cache=VectorCache(EVERYTHING)), Searcher(dataset)
+    ids, vectors = contents(dataset)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for query in rng.standard_normal((20, NDIMS)).astype(np.float32):
+        kth = np.sort(exact_distances(vectors, query, metric))[9]
+        asked = Query(vector=query, minimum_nprobes=2, maximum_nprobes=2)
+        for searcher, recalls in ((memory_, ours), (lance, theirs)):
+            found = searcher.table(asked)["id"].to_numpy()
+            near = exact_distances(vectors[np.searchsorted(ids, found)], query, metric) <= kth + 1e-6
+            recalls.append(np.count_nonzero(near) / 10)
+    assert np.mean(ours) >= np.mean(theirs) - 0.005
+
+
+def indexed(make: Make, count: int = 2000, partitions: int = 16) -> Dataset:
+    dataset = make(rows(count, 0, np.random.default_rng(2)))
+    indices.create_vector_index(dataset, "vector", IvfFlat(num_partitions=partitions, sample_rate=32))
+    return dataset
+
+
+def test_more_partitions_are_looked_into_until_a_filter_has_left_enough(make: Make) -> None:
+    dataset = indexed(make)
+    searcher, query = Searcher(dataset, cache=VectorCache(EVERYTHING)), np.ones(NDIMS, np.float32)
+    few = Query(vector=query, filter="id % 100 = 3", limit=10, minimum_nprobes=1)
+    assert searcher.table(few).num_rows == 10
+    bounded = Query(vector=query, filter="id % 100 = 3", limit=10, minimum_nprobes=1, maximum_nprobes=1)
+    assert searcher.table(bounded).num_rows < 10
+
+
+@pytest.mark.parametrize(
+    ("probes", "count"),
+    [(Probes(), 3), (Probes(2, 2), 2), (Probes(1, None), 3), (Probes(4), 4), (Probes(None, 2), 2), (Probes(1, 9), 1)],
+)
+def test_how_many_partitions(probes: Probes, count: int) -> None:
+    assert probes.count(np.array([10, 10, 10, 10, 10]), enough=25, k=5) == count
+
+
+def test_fast_search_leaves_out_what_the_index_does_not_cover(make: Make) -> None:
+    dataset = indexed(make)
+    searcher, query = Searcher(dataset, cache=VectorCache(EVERYTHING)), np.full(NDIMS, 9, np.float32)
+    dataset.append(pa.table({"id": [5000], "n": [1], "vector": vectors_column(query[np.newaxis])}))
+    assert searcher.table(Query(vector=query, limit=1))["id"].to_pylist() == [5000]
+    assert searcher.table(Query(vector=query, limit=1, fast_search=True))["id"].to_pylist() != [5000]
+
+
+def test_an_index_that_is_not_trained_yet(make: Make) -> None:
+    dataset = make(rows(300, 0, np.random.default_rng(2)))
+    indices.create_vector_index(dataset, "vector", IvfPq(num_partitions=2), train=False)
+    check_whole(dataset, Searcher(dataset, cache=VectorCache(EVERYTHING)), np.ones(NDIMS, np.float32))
+
+
+def test_several_queries_are_answered_as_one_by_one(make: Make) -> None:
+    dataset = indexed(make)
+    searcher = Searcher(dataset, cache=VectorCache(EVERYTHING))
+    queries = np.random.default_rng(5).standard_normal((30, NDIMS)).astype(np.float32)
+    asked: dict[str, Any] = {"minimum_nprobes": 3, "maximum_nprobes": 3, "limit": 4}
+    together = searcher.table(Query(vector=queries, **asked))
+    alone = [searcher.table(Query(vector=query, **asked)) for query in queries]
+    assert together["id"].to_pylist() == [row for each in alone for row in each["id"].to_pylist()]
+
+
+def test_the_index_answers_while_vectors_are_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first search reads none; the second has them read by a thread; then they are used."""
+    monkeypatch.setattr(memory, "MOST_READ_AT_ONCE", 1000)
+    dataset, cache = indexed(make), VectorCache(EVERYTHING)
+    searcher, query = Searcher(dataset, cache=cache), Query(vector=np.ones(NDIMS, np.float32))
+    assert "the next search has them read" in searcher.explain(query)
+    searcher.table(query)
+    searcher.explain(query)
+    assert cache.held_bytes == 0
+    expected = searcher.table(query)["id"].to_pylist()
+    until = time.monotonic() + 20
+    while "MemorySearch" not in searcher.explain(query):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert searcher.table(query)["id"].to_pylist() == expected
+
+
+EXITING = """
+import sys, time
+import lancelike, numpy as np, threading
+from lancelike.storage import memory, parts
+memory.MOST_READ_AT_ONCE = 0
+take = parts._Reader.take
+def slowly(self, batch):
+    time.sleep(0.2)
+    take(self, batch)
+parts._Reader.take = slowly
+parts.flat_batch_rows = lambda column: 10
+table = lancelike.connect(sys.argv[1]).open_table("t0")
+for _ in range(2):
+    table.search(np.ones(8, np.float32)).to_list()
+assert any(each.name == "lancelike-vectors" for each in threading.enumerate())
+"""
+
+
+def test_exit_does_not_wait_for_vectors(make: Make, tmp_path: Path) -> None:
+    """2 000 rows, of which 10 are read in 0.2 s: all would take 40."""
+    indexed(make)
+    done = subprocess.run(
+        [sys.executable, "-c", EXITING, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
