@@ -136,7 +136,7 @@ class Searcher:
             by_vector, by_words = map(self.analyze, sides(complete(query)))
             return f"Vector Search Plan:\n{by_vector}\nFTS Search Plan:\n{by_words}"
         plan = self._plan(query)
-        return plan.memory.analyze() if plan.memory else self._dataset.analyze(plan.scan)
+        return plan.memory.analyze() if plan.memory else plan.why + self._dataset.analyze(plan.scan)
 
     def output_schema(self, query: Query) -> pa.Schema:
         """The schema of the rows that `table` returns; content is not embedded for it."""
