@@ -5,5 +5,6 @@ from __future__ import annotations
 from lancelike.media.audio import Audio
 from lancelike.media.image import Image
 from lancelike.media.limits import MediaLimits
+from lancelike.media.show import show
 
-__all__ = ["Audio", "Image", "MediaLimits"]
+__all__ = ["Audio", "Image", "MediaLimits", "show"]

@@ -105,8 +105,9 @@ def query_from(
     Args:
         search: None for a scan; numbers for a vector, as a list, a tuple or anything that numpy reads (arrays,
             tensors, series); several of these, or a 2-D array, for several vectors; a `FullTextQuery` for its words;
-            anything else is content for the column's embedding function, and a list of it several queries. Pixels are an array of
-            three dimensions, samples a pair of an array and their rate; a str is a text, never a path or URL.
+            anything else is content for the column's embedding function, and a list of it several queries. Pixels are
+            an array of three dimensions, samples a pair of an array and their rate; a str is a text, never a path or
+            URL.
         vector_column_name: The column to search; None for the one that fits.
         query_type: What kind of search; `auto` goes by *search*.
         fts_columns: Where to look for words; None for every column with a full-text index.
