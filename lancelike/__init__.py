@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lancelike.job import Job
     from lancelike.media import Audio, Image
     from lancelike.query import FtsToken
+    from lancelike.schema.vector import vector
     from lancelike.storage import Session
     from lancelike.storage.tokenizing import tokenize
     from lancelike.table import LanceTable, Table
@@ -39,6 +40,7 @@ _HOMES = {
     "connect": "lancelike.database",
     "deserialize_conn": "lancelike.database",
     "tokenize": "lancelike.storage.tokenizing",
+    "vector": "lancelike.schema.vector",
 }
 _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
 
@@ -64,6 +66,7 @@ __all__ = [
     "query",
     "table",
     "tokenize",
+    "vector",
 ]
 
 

@@ -63,12 +63,17 @@ class DBConnection:
         self._query_vectors = QueryVectors()
         self._vector_cache = VectorCache(default_bytes() if vector_cache_bytes is None else vector_cache_bytes)
         self._registry = registry or get_registry()
-        self.read_consistency_interval = read_consistency_interval
+        self._read_consistency_interval = read_consistency_interval
 
     @property
     def uri(self) -> str:
         """Where the database lies."""
         return self._location.uri
+
+    @property
+    def read_consistency_interval(self) -> timedelta | None:
+        """How old what a handle shows may get before a read looks for newer versions, as `connect` was told."""
+        return self._read_consistency_interval
 
     @property
     def session(self) -> Session | None:

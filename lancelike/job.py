@@ -22,14 +22,12 @@ class Job(Generic[Result]):
 
     Attributes:
         id: None: no server knows it.
-        job_type: What it does.
-        creation_ms: When it began, in milliseconds since 1970.
     """
 
     id: str | None = None
 
     def __init__(self, job_type: str, work: Callable[[], Result]) -> None:
-        self.job_type, self.creation_ms = job_type, int(time.time() * 1000)
+        self._job_type, self._creation_ms = job_type, int(time.time() * 1000)
         self._call = Call()
         self._state: State = "running"
         self._result: Result | None = None
@@ -39,6 +37,16 @@ class Job(Generic[Result]):
 
     def __repr__(self) -> str:
         return f"Job({self.job_type!r}, state={self._state!r})"
+
+    @property
+    def job_type(self) -> str:
+        """What it does: `"create_index"` or `"drop_table"`."""
+        return self._job_type
+
+    @property
+    def creation_ms(self) -> int:
+        """When it began, in milliseconds since 1970."""
+        return self._creation_ms
 
     @property
     def state(self) -> State:

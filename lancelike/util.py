@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lancelike.query.predicates import value_to_sql
 from lancelike.query.results import flatten_columns
+from lancelike.storage import check_table_name as validate_table_name
 from lancelike.tensors import batch_to_tensor, batch_to_tensor_dict, batch_to_tensor_rows, tbl_to_tensor
 from lancelike.uris import get_uri_scheme, join_uri
 
@@ -15,5 +16,6 @@ __all__ = [
     "get_uri_scheme",
     "join_uri",
     "tbl_to_tensor",
+    "validate_table_name",
     "value_to_sql",
 ]

@@ -149,3 +149,8 @@ def _positive(dim: SupportsIndex) -> int:
 
 Vector = _VectorFactory("Vector", multi=False)
 MultiVector = _VectorFactory("MultiVector", multi=True)
+
+
+def vector(dimension: int, value_type: pa.DataType | None = None) -> pa.DataType:
+    """The Arrow type of vectors of that length, for an Arrow schema; None is float32."""
+    return pa.list_(value_type or pa.float32(), dimension)
