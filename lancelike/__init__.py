@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lancelike import db, embeddings, errors, index, pydantic, query, table
+    from lancelike.aio import AsyncConnection, AsyncTable, connect_async
     from lancelike.database import DBConnection, LanceDBConnection, connect, deserialize_conn
     from lancelike.errors import LancelikeError
     from lancelike.job import Job
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "AsyncConnection": "lancelike.aio",
+    "AsyncTable": "lancelike.aio",
     "Audio": "lancelike.media",
     "DBConnection": "lancelike.database",
     "FtsToken": "lancelike.query",
@@ -38,6 +41,7 @@ _HOMES = {
     "Session": "lancelike.storage",
     "Table": "lancelike.table",
     "connect": "lancelike.database",
+    "connect_async": "lancelike.aio",
     "deserialize_conn": "lancelike.database",
     "tokenize": "lancelike.storage.tokenizing",
     "vector": "lancelike.schema.vector",
@@ -45,6 +49,8 @@ _HOMES = {
 _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
 
 __all__ = [
+    "AsyncConnection",
+    "AsyncTable",
     "Audio",
     "DBConnection",
     "FtsToken",
@@ -57,6 +63,7 @@ __all__ = [
     "Table",
     "__version__",
     "connect",
+    "connect_async",
     "db",
     "deserialize_conn",
     "embeddings",

@@ -14,6 +14,7 @@ Each class is also the builtin that a Python user would catch, and keeps its fac
     ├── TableExistsError (ValueError)           .table
     ├── TableNameError (ValueError)             .table
     ├── TableClosedError (RuntimeError)         the table was dropped or renamed under its handle: .table
+    ├── ConnectionClosedError (RuntimeError)    .uri
     ├── ForkedProcessError (RuntimeError)       this process was forked from one that had used tables
     ├── ReadOnlyTableError (ValueError)         a write through a handle pinned to a version: .version
     ├── VersionNotFoundError (ValueError)       a version or tag that isn't there: .version
@@ -174,6 +175,14 @@ class TableClosedError(LancelikeError, RuntimeError):
     def __init__(self, table: str) -> None:
         self.table = table
         super().__init__(f"Table {table} is closed; open it again with open_table")
+
+
+class ConnectionClosedError(LancelikeError, RuntimeError):
+    """The connection to a database was closed."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        super().__init__(f"Connection is closed: connect to {uri} again")
 
 
 class ForkedProcessError(LancelikeError, RuntimeError):

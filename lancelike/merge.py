@@ -14,27 +14,18 @@ from lancelike.ledger import Embedder
 from lancelike.storage import Dataset
 from lancelike.types import MergeResult, OnBadVectors, OnEmbeddingError, Rows
 
-__all__ = ["LanceMergeInsertBuilder"]
+__all__ = ["LanceMergeInsertBuilder", "MergeInsertBuilder"]
 
 
-class LanceMergeInsertBuilder:
-    """Says what a merge does with rows on either side, then does it with `execute`.
+class MergeInsertBuilder:
+    """Says what a merge does with rows on either side.
 
     Rows match when the key columns are equal. A clause that isn't called does nothing with its rows.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        bindings: Sequence[EmbeddingFunctionConfig],
-        on: Sequence[str],
-        embedder: Callable[[OnEmbeddingError, int | None], Embedder],
-        after_write: Callable[[Dataset], object] = lambda _: None,
-    ) -> None:
+    def __init__(self, on: Sequence[str]) -> None:
         if not on:
             raise QueryError("merge_insert needs at least one key column")
-        self._dataset, self._bindings, self._embedder = dataset, bindings, embedder
-        self._after_write = after_write
         self._clauses = MergeClauses(on=tuple(on))
 
     def _with(self, **changes: Any) -> Self:
@@ -60,6 +51,23 @@ class LanceMergeInsertBuilder:
     def use_index(self, use_index: bool) -> Self:
         """Whether a scalar index on the key finds the matches (the default), or a scan of the table."""
         return self._with(use_index=use_index)
+
+
+class LanceMergeInsertBuilder(MergeInsertBuilder):
+    """Says what a merge does with rows on either side, then does it with `execute`."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        bindings: Sequence[EmbeddingFunctionConfig],
+        clauses: MergeClauses,
+        embedder: Callable[[OnEmbeddingError, int | None], Embedder],
+        after_write: Callable[[Dataset], object] = lambda _: None,
+    ) -> None:
+        super().__init__(clauses.on)
+        self._clauses = clauses
+        self._dataset, self._bindings, self._embedder = dataset, bindings, embedder
+        self._after_write = after_write
 
     def execute(
         self,

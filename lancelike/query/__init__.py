@@ -1,5 +1,16 @@
 """What to ask of a table: query values, and the builders that make them step by step."""
 
+from lancelike.query.awaited import (
+    AsyncFTSQuery,
+    AsyncHybridQuery,
+    AsyncQuery,
+    AsyncQueryBase,
+    AsyncRecordBatchReader,
+    AsyncStandardQuery,
+    AsyncTakeQuery,
+    AsyncVectorQuery,
+    AsyncVectorQueryBase,
+)
 from lancelike.query.builder import LanceEmptyQueryBuilder, LanceQueryBuilder, QueryBuilder, SearchRunner
 from lancelike.query.fulltext import (
     BooleanQuery,
@@ -28,6 +39,15 @@ from lancelike.query.ranked import (
 from lancelike.query.take import LanceTakeQueryBuilder
 
 __all__ = [
+    "AsyncFTSQuery",
+    "AsyncHybridQuery",
+    "AsyncQuery",
+    "AsyncQueryBase",
+    "AsyncRecordBatchReader",
+    "AsyncStandardQuery",
+    "AsyncTakeQuery",
+    "AsyncVectorQuery",
+    "AsyncVectorQueryBase",
     "BooleanQuery",
     "BoostQuery",
     "ColumnOrdering",

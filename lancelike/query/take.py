@@ -53,11 +53,11 @@ def take_from(by: Literal["offset", "row id"], numbers: Iterable[Any]) -> Take:
     return Take(by=by, numbers=tuple(map(int, given)))
 
 
-class LanceTakeQueryBuilder(RowsBuilder):
-    """Rows by offset or row id, in the order asked for, read when one of its `to_` methods is called."""
+class TakeQueryBuilder:
+    """Rows by offset or row id, and what is wanted of them."""
 
-    def __init__(self, runner: TakeRunner, take: Take) -> None:
-        self._runner, self._take = runner, take
+    def __init__(self, take: Take) -> None:
+        self._take = take
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._take!r})"
@@ -77,6 +77,14 @@ class LanceTakeQueryBuilder(RowsBuilder):
     def with_row_address(self, with_row_address: bool = True) -> Self:
         """Return the rows' addresses too, as `_rowaddr`."""
         return self._with(with_row_address=with_row_address)
+
+
+class LanceTakeQueryBuilder(TakeQueryBuilder, RowsBuilder):
+    """Rows by offset or row id, in the order asked for, read when one of its `to_` methods is called."""
+
+    def __init__(self, runner: TakeRunner, take: Take) -> None:
+        super().__init__(take)
+        self._runner = runner
 
     def to_arrow(self, *, timeout: timedelta | None = None) -> pa.Table:
         """The rows as one Arrow table.

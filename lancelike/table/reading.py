@@ -16,11 +16,12 @@ from lancelike.query import (
     LanceHybridQueryBuilder,
     LanceQueryBuilder,
     LanceVectorQueryBuilder,
+    Query,
     query_from,
 )
 from lancelike.query.plan import Scan
 from lancelike.query.results import one_batch
-from lancelike.query.take import LanceTakeQueryBuilder, take_from
+from lancelike.query.take import LanceTakeQueryBuilder, Take, take_from
 from lancelike.search.run import Searcher
 from lancelike.search.take import Taker
 from lancelike.table.handle import Handle
@@ -155,10 +156,6 @@ class Reading(Handle):
         """
         if ordering_field_name is not None:
             warn_deprecated("ordering_field_name", ".order_by([...])")
-        shown = self._dataset
-        searcher = Searcher(
-            shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
-        )
         asked = query_from(
             query,
             vector_column_name,
@@ -166,11 +163,21 @@ class Reading(Handle):
             fts_columns,
             embeds_texts=not isinstance(query, str) or self._embeds_texts(vector_column_name),
         )
-        return _BUILDERS[asked.query_type](searcher, asked)
+        return self._asking(asked)
+
+    def _asking(self, query: Query) -> LanceQueryBuilder:
+        """A builder of the kind that *query* asks for."""
+        return _BUILDERS[query.query_type](self._searcher(), query)
 
     def _embeds_texts(self, vector_column: str | None) -> bool:
         """Whether a function fills *vector_column*, or any column if that is None."""
         return any(vector_column in (None, binding.vector_column) for binding in self._bindings)
+
+    def _searcher(self) -> Searcher:
+        shown = self._dataset
+        return Searcher(
+            shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
+        )
 
     def take_offsets(self, offsets: Iterable[int]) -> LanceTakeQueryBuilder:
         """Ask for the rows at *offsets*, counted from 0 over the rows there are, in the order given; repeats count.
@@ -178,11 +185,14 @@ class Reading(Handle):
         Returns:
             A builder: `.select()` and `.with_row_id()` refine it, `.to_list()` and others read the rows.
         """
-        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("offset", offsets))
+        return self._taking(take_from("offset", offsets))
 
     def take_row_ids(self, row_ids: Iterable[int]) -> LanceTakeQueryBuilder:
         """Ask for the rows with these ids, which `search().with_row_id()` tells as `_rowid`, in the order given.
 
         Ids of no row are left out. Returns a builder, as `take_offsets` does.
         """
-        return LanceTakeQueryBuilder(Taker(self._dataset), take_from("row id", row_ids))
+        return self._taking(take_from("row id", row_ids))
+
+    def _taking(self, take: Take) -> LanceTakeQueryBuilder:
+        return LanceTakeQueryBuilder(Taker(self._dataset), take)

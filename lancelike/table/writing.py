@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lancelike.errors import QueryError
-from lancelike.ingest import ingest, update_rows
+from lancelike.ingest import MergeClauses, ingest, update_rows
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query.predicates import value_to_sql
 from lancelike.table.handle import Handle
@@ -82,10 +82,12 @@ class Writing(Handle):
             >>> merge.execute([{"id": 1, "n": 5}, {"id": 2, "n": 7}]).num_inserted_rows
             1
         """
-        on = [on] if isinstance(on, str) else list(on)
+        return self._merging(MergeClauses(on=(on,) if isinstance(on, str) else tuple(on)))
+
+    def _merging(self, clauses: MergeClauses) -> LanceMergeInsertBuilder:
         self._shown.refresh()
         return LanceMergeInsertBuilder(
-            self._shown, self._bindings, on, self._records.embedder, self._upkeep.after_write
+            self._shown, self._bindings, clauses, self._records.embedder, self._upkeep.after_write
         )
 
     def update(

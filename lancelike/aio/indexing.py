@@ -1,0 +1,106 @@
+"""Awaited: the indices of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from lancelike.aio.handle import AsyncHandle
+from lancelike.aio.job import AsyncJob
+from lancelike.aio.threads import read, write
+from lancelike.index import IndexConfig, IndexStatistics
+from lancelike.query import FtsToken
+
+
+class AsyncIndexing(AsyncHandle):
+    """Builds, lists, drops and waits for indices."""
+
+    async def create_index(
+        self,
+        column: str,
+        config: Any = None,
+        *,
+        replace: bool | None = None,
+        wait_timeout: timedelta | None = None,
+        name: str | None = None,
+        train: bool = True,
+        progress: Any = None,
+    ) -> None:
+        """Build an index on *column*. Lance can't be interrupted: cancelled, this ends when the index is built.
+
+        Args:
+            column: The column; nested ones by dotted path.
+            config: One of the classes in `lancelike.index`. None takes IvfPq for a vector, BTree for a scalar.
+            replace: Build again what is there; None is True.
+            wait_timeout: Then wait until it covers every row, at most so long.
+            name: None is `{column}_idx`.
+            train: False makes an empty index, to be filled by `optimize`.
+            progress: True for a bar, or a callable that takes a dict, which is called in a thread.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            IndexExistsError: `replace=False` and the index is there.
+        """
+        table = self._blocking
+        options = {"wait_timeout": wait_timeout, "name": name, "train": train, "progress": progress}
+        await write(lambda: table.create_index(column, config, replace=replace is not False, **options))
+
+    async def create_index_async(
+        self,
+        column: str,
+        *,
+        config: Any = None,
+        replace: bool | None = None,
+        wait_timeout: timedelta | None = None,
+        name: str | None = None,
+        train: bool = True,
+    ) -> AsyncJob[None]:
+        """Build an index as `create_index` does, in the background.
+
+        Returns:
+            A job: `await job.wait()` returns when the index is there, or raises why it isn't.
+        """
+        return AsyncJob(
+            self._blocking.create_index_async(
+                column, config=config, replace=replace, wait_timeout=wait_timeout, name=name, train=train
+            )
+        )
+
+    async def tokenize(self, query: str, *, column: str | None = None, index_name: str | None = None) -> list[FtsToken]:
+        """The words of *query* as a full-text index of this table looks for them; as `Table.tokenize`."""
+        table = self._blocking
+        return await read(lambda: table.tokenize(query, column=column, index_name=index_name))
+
+    async def list_indices(self) -> list[IndexConfig]:
+        """The table's indices, by name."""
+        return await read(self._blocking.list_indices)
+
+    async def index_stats(self, index_name: str) -> IndexStatistics | None:
+        """How many rows the index covers and how it measures; None if there is no such index."""
+        table = self._blocking
+        return await read(lambda: table.index_stats(index_name))
+
+    async def drop_index(self, name: str) -> None:
+        """Drop the index *name*; the rows stay."""
+        table = self._blocking
+        await write(lambda: table.drop_index(name))
+
+    async def prewarm_index(self, name: str) -> None:
+        """Read the index *name* into memory, so that the first search need not."""
+        table = self._blocking
+        await read(lambda: table.prewarm_index(name))
+
+    async def prewarm_data(self, columns: Sequence[str] | None = None) -> None:
+        """Read vector columns into memory, so that the first search need not; as `Table.prewarm_data` does."""
+        table = self._blocking
+        await read(lambda: table.prewarm_data(columns))
+
+    async def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
+        """Wait until the indices named cover every row.
+
+        Raises:
+            IndexTimeoutError: They don't after *timeout*.
+        """
+        table, names = self._blocking, list(index_names)
+        await read(lambda: table.wait_for_index(names, timeout))
