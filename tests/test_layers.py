@@ -34,7 +34,7 @@ LAYERS = (
     ["database"],
     ["permutation"],
     ["aio"],
-    ["cli", "integrations", "testing"],
+    ["cli", "integrations", "streaming", "testing"],
     ["__main__"],
 )
 """Each part imports from those above it and from itself. Modules not listed only re-export."""
