@@ -11,12 +11,19 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; its idle threads disturb the others
 
-from benchmarks import add, embed, functions, lifecycle, search
+from benchmarks import add, embed, functions, lifecycle, pictures, search
 from benchmarks.report import Page, with_section
 from benchmarks.scale import full, quick
 from lancelike._torchvision import declare_operators
 
-STUDIES = {"search": search, "add": add, "embed": embed, "functions": functions, "lifecycle": lifecycle}
+STUDIES = {
+    "search": search,
+    "add": add,
+    "embed": embed,
+    "functions": functions,
+    "lifecycle": lifecycle,
+    "pictures": pictures,
+}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

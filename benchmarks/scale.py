@@ -25,14 +25,48 @@ class Scale:
     documented: int
     lifecycle_rows: int
     unchanged_rows: int
+    pictures: tuple[int, int]
+    picture_passes: int
 
 
 def full(folder: Path) -> Scale:
-    return Scale(folder, (10_000, 100_000), 100, 5, 100_000, 15, (100_000, 400_000), 3, 2_000, 3, 400, 20_000, 100_000)
+    return Scale(
+        folder,
+        search_rows=(10_000, 100_000),
+        queries=100,
+        passes=5,
+        add_rows=100_000,
+        add_passes=15,
+        stream_rows=(100_000, 400_000),
+        stream_passes=3,
+        texts=2_000,
+        text_passes=3,
+        documented=400,
+        lifecycle_rows=20_000,
+        unchanged_rows=100_000,
+        pictures=(10_000, 512),
+        picture_passes=3,
+    )
 
 
 def quick(folder: Path) -> Scale:
-    return Scale(folder, (10_000,), 50, 3, 20_000, 5, (100_000, 200_000), 1, 100, 2, 60, 2_000, 20_000)
+    return Scale(
+        folder,
+        search_rows=(10_000,),
+        queries=50,
+        passes=3,
+        add_rows=20_000,
+        add_passes=5,
+        stream_rows=(100_000, 200_000),
+        stream_passes=1,
+        texts=100,
+        text_passes=2,
+        documented=60,
+        lifecycle_rows=2_000,
+        unchanged_rows=20_000,
+        pictures=(1_000, 64),
+        picture_passes=1,
+    )
 
 
 def fresh_folder(parent: Path) -> Path:
