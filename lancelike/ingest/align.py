@@ -10,7 +10,8 @@ import pyarrow as pa
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.casts import cast_exactly, first_failure
-from lancelike.ingest.kinds import is_vector_field
+from lancelike.ingest.kinds import is_text, is_vector_field
+from lancelike.ingest.media import media_encoder, media_to_array
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 
 
@@ -63,10 +64,17 @@ def _column(batch: Batch, field: pa.Field, bound: Collection[str]) -> pa.Array:
     if is_vector_field(field, bound):
         return array
     if not array.type.equals(field.type):
-        array = _cast(batch, array, field)
+        array = _convert(batch, array, field)
     if not field.nullable and array.null_count:
         raise null_error(batch, array, field.name, left_out=index < 0)
     return array
+
+
+def _convert(batch: Batch, array: pa.Array, field: pa.Field) -> pa.Array:
+    encode = media_encoder(field)
+    if encode is not None and (is_text(array.type) or pa.types.is_struct(array.type)):
+        return media_to_array(array.to_pylist(), field, encode, batch.row)  # paths, or Hugging Face's bytes with a path
+    return _cast(batch, array, field)
 
 
 def _cast(batch: Batch, array: pa.Array, field: pa.Field) -> pa.Array:

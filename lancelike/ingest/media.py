@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from lancelike.errors import BadDataError, MediaError, shorten
 from lancelike.media import Audio, Image
-from lancelike.schema.columns import logical_type
+from lancelike.media.image import is_pil
+from lancelike.schema.columns import MEDIA_FORMS, logical_type
 
 _READ_AT_ONCE = 16
 _KINDS: dict[str | None, type[Image] | type[Audio]] = {"image": Image, "audio": Audio}
@@ -22,10 +23,28 @@ def media_encoder(field: pa.Field | None) -> Callable[[Any], bytes] | None:
     return None if cls is None else lambda value: value if isinstance(value, bytes) else cls(value).data()
 
 
+def media_field(values: Sequence[Any], name: str) -> pa.Field | None:
+    """The column that *values* suggest where nothing is declared: of images or sounds, if the first of them is one."""
+    first = next((value for value in values if value is not None), None)
+    kind = "image" if isinstance(first, Image) or is_pil(first) else "audio" if isinstance(first, Audio) else None
+    return None if kind is None else MEDIA_FORMS[kind].field(name).with_nullable(True)
+
+
+def has_media(schema: pa.Schema | None) -> bool:
+    """Whether *schema* has a column of images or sounds, whose rows are large."""
+    return schema is not None and any(media_encoder(field) is not None for field in schema)
+
+
 def media_to_array(
-    values: Sequence[Any], name: str, field: pa.Field, encode: Callable[[Any], bytes], first_row: int
+    values: Sequence[Any], field: pa.Field, encode: Callable[[Any], bytes], row_of: Callable[[int], int]
 ) -> pa.Array:
     """*values* as an array of bytes; paths and URLs are read now, several at once.
+
+    Args:
+        values: One a row.
+        field: The table's field.
+        encode: Of `media_encoder`.
+        row_of: A value's position in the caller's data.
 
     Raises:
         BadDataError: A value is no image or sound, or can't be read.
@@ -42,8 +61,8 @@ def media_to_array(
         if isinstance(cell, MediaError):
             raise BadDataError(
                 f"{shorten(values[index])} can't be stored: {cell}",
-                row=first_row + index,
-                column=name,
+                row=row_of(index),
+                column=field.name,
                 value=values[index],
                 hint="a path or URL in a column of type str is read when it is embedded, and on_embedding_error is "
                 "about its failures",

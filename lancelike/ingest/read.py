@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.batch import Batch
+from lancelike.ingest.media import has_media, media_field
 from lancelike.ingest.values import to_array
 from lancelike.schema.arrow import model_to_row
 from lancelike.schema.model import LanceModel
@@ -20,6 +21,8 @@ from lancelike.types import Rows
 
 CHUNK_ROWS = 10_000
 """Rows converted at a time: enough to work by columns, few enough to stay small."""
+MEDIA_CHUNK_ROWS = 256
+"""Rows with images or sounds converted at a time, whose files may be read for it."""
 
 MOST_ROWS = 16_384
 """Rows in one batch; larger ones are sliced, so that what is computed beside them stays small."""
@@ -129,8 +132,9 @@ def _read_pandas(frame: Any, schema: pa.Schema | None) -> _Stream:
     fields = _fields(schema)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(frame), CHUNK_ROWS):
-            part = frame.iloc[start : start + CHUNK_ROWS]
+        step = _chunk_rows(schema)
+        for start in range(0, len(frame), step):
+            part = frame.iloc[start : start + step]
             arrays = [_series_to_array(part.iloc[:, i], name, fields.get(name), start) for i, name in enumerate(names)]
             yield pa.RecordBatch.from_arrays(arrays, names=names)
 
@@ -195,7 +199,8 @@ def _read_list(data: Sequence[Any], schema: pa.Schema | None) -> _Stream:
     if schema is None and isinstance(data[0], LanceModel):
         schema = type(data[0]).to_arrow_schema()
         return _Stream(schema, _read_items(iter(data), schema), len(data))
-    chunks = (data[start : start + CHUNK_ROWS] for start in range(0, len(data), CHUNK_ROWS))
+    step = _chunk_rows(schema)
+    chunks = (data[start : start + step] for start in range(0, len(data), step))
     return _in_memory(_convert_chunks(chunks, schema), len(data), schema, _names(data))
 
 
@@ -237,11 +242,11 @@ def unify(schemas: Sequence[pa.Schema]) -> pa.Schema:
 def _read_items(items: Iterator[Any], schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
     """Batches of whatever *items* are; rows that follow each other are converted together."""
     rows: list[Any] = []
-    start = 0
+    start, most = 0, _chunk_rows(schema)
     for item in items:
         if isinstance(item, Mapping | BaseModel):
             rows.append(item)
-            if len(rows) < CHUNK_ROWS:
+            if len(rows) < most:
                 continue
         if rows:
             yield rows_to_batch(rows, schema, start)
@@ -286,10 +291,13 @@ def rows_to_batch(rows: Sequence[Any], schema: pa.Schema | None, first_row: int)
     fields = _fields(schema)
     dicts = [_to_dict(row) for row in rows]
     names = _names(dicts)
-    arrays = [to_array([row.get(name) for row in dicts], name, fields.get(name), first_row) for name in names]
+    columns = {name: [row.get(name) for row in dicts] for name in names}
+    suggested = {name: media_field(values, name) for name, values in columns.items() if name not in fields}
+    arrays = [to_array(columns[name], name, fields.get(name, suggested.get(name)), first_row) for name in names]
     if not names:
         return pa.RecordBatch.from_struct_array(pa.array(dicts, pa.struct([])))
-    return pa.RecordBatch.from_arrays(arrays, names=names)
+    made = [suggested.get(name) or pa.field(name, array.type) for name, array in zip(names, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(made))
 
 
 def _to_dict(row: Any) -> Any:
@@ -304,6 +312,10 @@ def _names(rows: Sequence[Any]) -> list[str]:
         if not isinstance(name, str):
             raise BadDataError(f"{name!r} can't name a column", value=name, hint="use text for the keys of a row")
     return names
+
+
+def _chunk_rows(schema: pa.Schema | None) -> int:
+    return MEDIA_CHUNK_ROWS if has_media(schema) else CHUNK_ROWS
 
 
 def _fields(schema: pa.Schema | None) -> dict[str, pa.Field]:

@@ -37,7 +37,7 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
     """
     encode = media_encoder(field)
     if field is not None and encode is not None:
-        return media_to_array(values, name, field, encode, first_row)
+        return media_to_array(values, field, encode, lambda index: first_row + index)
     as_vectors = field is not None and holds_vectors(field.type)
     if field is None or is_list(field.type):
         stacked = _stack(values, as_vectors=as_vectors)

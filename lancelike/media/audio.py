@@ -21,7 +21,7 @@ from lancelike.media.arrays import as_samples, is_array
 from lancelike.media.formats import kind_of, mime_type
 from lancelike.media.image import media_schema
 from lancelike.media.limits import DEFAULT, MediaLimits
-from lancelike.media.sources import read_source
+from lancelike.media.sources import read_source, unpacked
 
 _SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
@@ -191,6 +191,7 @@ def _resampled(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.
 
 
 def _checked(source: Any, rate: int | None) -> Any:
+    source = unpacked(source)
     if isinstance(source, Audio):
         return source._source
     if isinstance(source, bytes | bytearray | memoryview):

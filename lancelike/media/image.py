@@ -21,7 +21,7 @@ from lancelike.errors import BadMediaError, MediaError, MediaTooLargeError, shor
 from lancelike.media.arrays import as_pixels, is_array
 from lancelike.media.formats import PILLOW_FORMATS, kind_of, mime_type
 from lancelike.media.limits import DEFAULT, MediaLimits
-from lancelike.media.sources import read_source
+from lancelike.media.sources import read_source, unpacked
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -186,6 +186,7 @@ def _from_deep(image: PILImage) -> PILImage:
 
 
 def _checked(source: Any) -> Any:
+    source = unpacked(source)
     if isinstance(source, Image):
         return source._source
     if isinstance(source, bytes | bytearray | memoryview):

@@ -7,7 +7,9 @@ import binascii
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
+from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
@@ -50,6 +52,13 @@ def looks_like_source(text: str) -> bool:
 def is_remote(source: str) -> bool:
     """Whether *source* is waited for rather than read from a disk."""
     return scheme_of(source) in _REMOTE
+
+
+def unpacked(value: Any) -> Any:
+    """The bytes or the path in *value*, if that is a dict of Hugging Face's with `bytes` and `path`; else *value*."""
+    if isinstance(value, Mapping) and {"bytes", "path"} <= value.keys():
+        return value["bytes"] if value["bytes"] is not None else value["path"]
+    return value
 
 
 def read_source(source: str | os.PathLike[str], limits: MediaLimits = DEFAULT) -> bytes:

@@ -274,7 +274,7 @@ def _mapped(base: Any, extras: Sequence[Any], path: str, within: tuple[type, ...
     if base in _SCALARS:
         return Form(_SCALARS[base])
     if base in _MEDIA:
-        return Form(pa.large_binary(), metadata=_logical(kind=_MEDIA[base]), decode=base)
+        return MEDIA_FORMS[_MEDIA[base]]
     if base is Decimal:
         return Form(_decimal_type(extras))
     if base is UUID:
@@ -306,6 +306,12 @@ def _unsupported(annotation: Any, path: str, why: str = "it has no Arrow type") 
 
 def _logical(**said: Any) -> dict[bytes, bytes]:
     return {TYPE_KEY: json.dumps(said).encode()}
+
+
+MEDIA_FORMS = {
+    kind: Form(pa.large_binary(), metadata=_logical(kind=kind), decode=base) for base, kind in _MEDIA.items()
+}
+"""How images and sounds are stored: as their encoded bytes. What becomes of a value on the way in is for ingestion."""
 
 
 def _optional(base: Any, extras: Sequence[Any], path: str, within: tuple[type, ...]) -> Form:

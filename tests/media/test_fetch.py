@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from lancelike.errors import MediaError, MediaFetchError, MediaRefusedError, MediaTooLargeError
 from lancelike.media import MediaLimits
 from lancelike.media.addresses import is_allowed, is_public
 from lancelike.media.fetch import fetch, shown
 from lancelike.media.sources import looks_like_source, read_source
-from tests.media.web import HOST, Web, serving
+from tests.media.web import HOST, Web, self_signed, serving
+from tests.storage.conftest import s3_options  # noqa: F401
 
 ALLOWED = MediaLimits(allow_private_addresses=(HOST,), timeout_s=5.0)
 
@@ -23,6 +25,20 @@ ALLOWED = MediaLimits(allow_private_addresses=(HOST,), timeout_s=5.0)
 def web() -> Iterator[Web]:
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def s3_bucket(s3_options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+    """URL of an object, by its name, in a bucket of an S3 server of this machine."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_options["aws_access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_options["aws_secret_access_key"])
+    server = s3_options["aws_endpoint"].removeprefix("http://")
+    store = fs.S3FileSystem(endpoint_override=server, scheme="http", region="us-east-1", allow_bucket_creation=True)
+    store.create_dir("pictures")
+    for name, data in {"a.png": b"data", "large.png": bytes(11)}.items():
+        with store.open_output_stream(f"pictures/{name}") as stream:
+            stream.write(data)
+    return f"s3://pictures/{{}}?endpoint_override={server}&scheme=http&region=us-east-1"
 
 
 @pytest.mark.parametrize(
@@ -180,3 +196,32 @@ def test_what_could_lead_anywhere_is_refused(uri: str) -> None:
 )
 def test_what_looks_like_a_source(text: str, is_source: bool) -> None:
     assert looks_like_source(text) is is_source
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+def test_https_is_fetched_within_its_time_and_certificates_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path, HOST)
+    with serving(certificate) as web:
+        url = web.page("a.png", b"data" * 50_000).replace("http:", "https:")
+        with pytest.raises(MediaFetchError, match="CERTIFICATE_VERIFY_FAILED"):
+            fetch(url, MediaLimits(allow_private_addresses=(HOST, "127.0.0.3")))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        trusting = MediaLimits(allow_private_addresses=(HOST, "127.0.0.4"), timeout_s=2.0, max_retries=0)
+        assert fetch(url, trusting) == b"data" * 50_000
+        started = time.monotonic()
+        with pytest.raises(MediaFetchError, match="in time"):
+            fetch(web.url("drip").replace("http:", "https:"), trusting)
+        assert time.monotonic() - started < 10
+
+
+def test_objects_in_s3_are_read(s3_bucket: str) -> None:
+    limits = MediaLimits(allow_private_addresses=True, max_bytes=10)
+    assert read_source(s3_bucket.format("a.png"), limits) == b"data"
+    with pytest.raises(MediaFetchError, match="no such object"):
+        read_source(s3_bucket.format("absent.png"), limits)
+    with pytest.raises(MediaTooLargeError):
+        read_source(s3_bucket.format("large.png"), limits)

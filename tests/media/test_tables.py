@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas
 import PIL.Image
 import pyarrow as pa
 import pytest
@@ -14,6 +17,7 @@ import lancelike
 from lancelike import Audio, Image
 from lancelike.embeddings import get_registry
 from lancelike.errors import BadDataError, QueryError
+from lancelike.ingest.read import read_batches
 from lancelike.pydantic import LanceModel, Vector
 from tests.media.drawing import VECTOR, encoded, picture, sine, sound
 from tests.media.quadrants import Levels, Quadrants
@@ -161,6 +165,49 @@ def test_a_modality_that_the_column_does_not_take_is_an_error_that_names_those_t
     notes = lancelike.connect("memory://").create_table("notes", schema=Note)
     with pytest.raises(QueryError, match=r"by an image: its function hash embeds text; columns that can: none"):
         notes.search(picture()).to_list()
+
+
+def test_tables_without_a_schema_know_images_by_their_type() -> None:
+    db = lancelike.connect("memory://")
+    table = db.create_table("t", [{"n": 1, "photo": None}, {"n": 2, "photo": picture()}, {"n": 3, "photo": None}])
+    assert table.schema.field("photo").type == pa.large_binary()
+    table.add([{"n": 4, "photo": np.asarray(picture())}])
+    assert table.to_arrow()["photo"].to_pylist()[3] == encoded(picture())
+
+
+def test_frames_and_datasets_bring_images_and_paths(tmp_path: Path) -> None:
+    class Item(LanceModel):
+        photo: Image
+
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    table = lancelike.connect("memory://").create_table("t", schema=Item)
+    table.add(pandas.DataFrame({"photo": [Image(picture()), str(tmp_path / "a.png")]}))
+    table.add(pandas.DataFrame({"photo": [str(tmp_path / "a.png")]}, dtype="string"))
+    table.add(pa.table({"photo": [str(tmp_path / "a.png")]}))
+    images = datasets.Features({"photo": datasets.Image()})
+    table.add(datasets.Dataset.from_dict({"photo": [picture()]}, features=images))
+    assert table.to_arrow()["photo"].to_pylist() == [encoded(picture())] * 5
+    with pytest.raises(BadDataError, match=r"row 0, column 'photo': .*absent\.png"):
+        table.add(pa.table({"photo": [str(tmp_path / "absent.png")]}))
+
+
+def test_rows_with_images_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """Or a table of paths would have all its pictures in memory at once."""
+
+    class Item(LanceModel):
+        photo: Image
+
+    opened: list[int] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for n in range(600):
+            opened.append(n)
+            yield {"photo": tmp_path / "a.png"}
+
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    source = read_batches(rows(), Item.to_arrow_schema())
+    assert len(next(source.batches)) == 256
+    assert len(opened) == 256
 
 
 def test_a_string_that_is_searched_for_opens_nothing(tmp_path: Path) -> None:

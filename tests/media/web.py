@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.media.drawing import animated, encoded, picture, rotated_by_exif, sixteen_bit
 
@@ -94,8 +102,8 @@ def _send(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str],
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
-    """A running server."""
+def serving(certificate: Path | None = None) -> Iterator[Web]:
+    """A running server; with TLS if it has a *certificate*, a file that has the key as well."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
@@ -116,6 +124,10 @@ def serving() -> Iterator[Web]:
             pass
 
     server = Server((HOST, 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     web.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -126,6 +138,26 @@ def serving() -> Iterator[Web]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def self_signed(folder: Path, address: str) -> Path:
+    """A file with a certificate for *address* that nobody but itself vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pictures")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(pem) + secret)
+    return path
 
 
 def closed_port() -> int:
