@@ -232,3 +232,44 @@ def test_older_tokenizer_names(tmp_path: Path, name: str) -> None:
             table.create_fts_index("text", tokenizer_name=name)
         found.append([token.text for token in table.tokenize("The Foxes running à la carte", column="text")])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("maker", ["lancelike", "lancedb"])
+@pytest.mark.parametrize("stable", ["true", "false"])
+def test_both_write_and_both_find(tmp_path: Path, maker: str, stable: str) -> None:
+    """Rows that either library adds, changes, deletes and moves are found by both, through an index of either."""
+    databases = {library.name: library.connect(str(tmp_path)) for library in (OURS, THEIRS)}
+    options = {"new_table_enable_stable_row_ids": stable}
+    texts = {i: " ".join(VOCABULARY[:10][(i * k) % 10] for k in (1, 3, 7)) for i in range(30)}
+    made = databases[maker].create_table("t", _rows_with(texts), storage_options=options)
+    made.create_index("text", config={"lancelike": OURS, "lancedb": THEIRS}[maker].index.FTS(stem=False))
+    tables = {name: database.open_table("t") for name, database in databases.items()}
+    for step, (name, what) in enumerate([(n, w) for w in ("add", "update", "merge", "delete", "move") for n in tables]):
+        for table in tables.values():
+            table.checkout_latest()
+        table, new = tables[name], {100 + step: "puppy river", 7 + step: "quick mountain"}
+        if what == "add":
+            new = {100 + step: "lazy river"}
+            table.add(_rows_with(new))
+        elif what == "update":
+            new = {9 + step: "garden river"}
+            table.update(where=f"id = {9 + step}", values={"text": "garden river"})
+        elif what == "merge":
+            table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(_rows_with(new))
+        else:
+            new = {}
+            if what == "delete":
+                table.delete(f"id = {step}")
+                del texts[step]
+            else:
+                table.optimize()
+        texts |= new
+        for table in tables.values():
+            table.checkout_latest()
+            for word in ("puppy", "river", "mountain", "garden"):
+                found = sorted(row["id"] for row in table.search(word, query_type="fts").limit(1_000).to_list())
+                assert found == sorted(i for i, text in texts.items() if word in text.split()), (step, name, what, word)
+
+
+def _rows_with(texts: dict[int, str]) -> list[dict[str, Any]]:
+    return [{"id": i, "text": text} for i, text in texts.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -85,7 +86,7 @@ class Written:
         without = BooleanQuery([(Occur.MUST, a), (Occur.MUST_NOT, b)])
         assert self.found(without) == self.expected(lambda words: one in words and other not in words)
         phrase = PhraseQuery(f"{one} {other}", "text")
-        assert self.found(phrase) == self.expected(lambda words: (one, other) in zip(words, words[1:], strict=False))
+        assert self.found(phrase) == self.expected(lambda words: (one, other) in pairwise(words))
 
 
 @pytest.mark.parametrize("stable", [True, False])
