@@ -191,7 +191,8 @@ class ForkedProcessError(LancelikeError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "this process was forked from one that had used tables, and Lance's threads did not come along; start "
-            "processes with multiprocessing.get_context('spawn') or 'forkserver', or fork before using a table"
+            "processes with multiprocessing.get_context('spawn') or 'forkserver', or fork before using a table; "
+            "a forked worker reads rows on disk through lancelike.permutation.Permutation"
         )
 
 

@@ -15,8 +15,9 @@ import tenacity
 from numpy.typing import NDArray
 
 from lancelike.embeddings.retrying import classify
+from lancelike.media.fetch import fetch as url_retrieve
 
-__all__ = ["AUDIO", "IMAGES", "TEXT", "retry", "retry_with_exponential_backoff"]
+__all__ = ["AUDIO", "IMAGES", "TEXT", "retry", "retry_with_exponential_backoff", "url_retrieve"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -95,6 +95,21 @@ def reads(table: Table) -> list[Doc]:
     return found
 
 
+async def awaited() -> list[Doc]:
+    """The same with `await`."""
+    db = await lancelike.connect_async("data")
+    assert_type(db, lancelike.AsyncConnection)
+    table = await db.open_table("docs")
+    assert_type(table, lancelike.AsyncTable)
+    assert_type(await table.add([Doc(id=1, text="hello")]), AddResult)
+    assert_type(await table.count_rows(), int)
+    found = await (await table.search("greetings")).limit(3).to_pydantic(Doc)
+    assert_type(found, list[Doc])
+    nearest = table.query().nearest_to([0.0] * 32).where("id > 0").limit(3)
+    assert_type(await nearest.to_list(), list[dict[str, Any]])
+    return found
+
+
 def upkeep(table: Table) -> None:
     """Indices, versions, embeddings."""
     table.create_index("vector", config=IvfPq(distance_type="cosine"))
