@@ -15,6 +15,7 @@ from lancelike.errors import ColumnNotFoundError, QueryError, QueryTimeoutError
 from lancelike.index import FTS
 from lancelike.query import ColumnOrdering, MatchQuery, PhraseQuery
 from lancelike.rerankers import LinearCombinationReranker, MRRReranker, Reranker, RRFReranker
+from lancelike.search.reranking import sorted_by
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.index import create_scalar_index
 
@@ -275,3 +276,16 @@ def test_both_sides_see_one_version(mixed: Dataset) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_several_sort_keys_and_nulls() -> None:
+    rows = pa.table({"a": [1, None, 1, 2], "b": ["x", "y", None, "z"]})
+
+    def order(*keys: dict[str, Any]) -> list[tuple[Any, Any]]:
+        found = sorted_by(rows, [ColumnOrdering.model_validate(key) for key in keys])
+        return list(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True))
+
+    assert order({"column_name": "a"}, {"column_name": "b"}) == [(1, "x"), (1, None), (2, "z"), (None, "y")]
+    assert order(
+        {"column_name": "a", "ascending": False, "nulls_first": True}, {"column_name": "b", "nulls_first": True}
+    ) == [(None, "y"), (2, "z"), (1, None), (1, "x")]
