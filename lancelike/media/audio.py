@@ -25,7 +25,8 @@ from lancelike.media.sources import read_source, unpacked
 
 _SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-_RIFF_HEADER = 8
+_MP3_SLACK = 2 * 1152
+"""Two frames of an MP3 file: decoders leave out some of the silence at its ends."""
 _MOST_PLAYED_BYTES = 4 << 20
 
 
@@ -155,7 +156,7 @@ def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> tup
     _refuse_length(len(samples), rate, limits, source)
     if not len(samples):
         raise BadMediaError("the sound is empty", source=source)
-    if mime_type(data) != "audio/mpeg" and len(samples) < announced:
+    if len(samples) < announced - (_MP3_SLACK if mime_type(data) == "audio/mpeg" else 0):
         raise BadMediaError("the sound is cut short", source=source)
     if not np.isfinite(samples).all():
         raise BadMediaError("the samples have NaN or infinity", source=source)
@@ -163,11 +164,24 @@ def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> tup
 
 
 def _refuse_cut(data: bytes, source: str) -> None:
-    """A WAV file says how long it is; its decoder takes less without a word."""
-    if data[:4] == b"RIFF":
-        size = int.from_bytes(data[4:8], "little")
-        if size not in _UNKNOWN_SIZES and size + _RIFF_HEADER > len(data) + 1:
-            raise BadMediaError("the sound is cut short", source=source)
+    """Some files say how many bytes they have, and their decoder takes fewer without a word."""
+    announced = _announced_bytes(data)
+    if announced is not None and announced > len(data) + 1:  # a byte of padding is often left out
+        raise BadMediaError("the sound is cut short", source=source)
+
+
+def _announced_bytes(data: bytes) -> int | None:
+    """Bytes that the file should have; None where it doesn't say."""
+    match data[:4]:
+        case b"RIFF":
+            start, size = 8, int.from_bytes(data[4:8], "little")
+        case b"FORM":
+            start, size = 8, int.from_bytes(data[4:8], "big")
+        case b".snd":
+            start, size = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+        case _:
+            return None
+    return None if size in _UNKNOWN_SIZES else start + size
 
 
 def _refuse_length(frames: int, rate: int, limits: MediaLimits, source: str) -> None:

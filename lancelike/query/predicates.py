@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelike.errors import QueryError, shorten
+from lancelike.media import Audio, Image
 
 INT64_MIN = -(2**63)
 UINT64_MAX = 2**64 - 1
@@ -68,12 +69,17 @@ def value_to_sql(value: Any) -> str:
     """The SQL literal of *value*, as `where`, `update` and `merge_insert` conditions take it.
 
     Takes str, bytes, numbers, bool, None, dates and times, UUID (as text), Decimal, Enum (its value), lists and
-    dicts of these (arrays and structs), numpy scalars and arrays, and Arrow scalars.
+    dicts of these (arrays and structs), numpy scalars and arrays, Arrow scalars, and images and sounds (their bytes).
 
     Raises:
         QueryError: There is no literal for a value of this type.
     """
     raise QueryError(f"{shorten(value)} of type {type(value).__name__} has no SQL literal; write it as SQL text")
+
+
+@value_to_sql.register
+def _(value: Image | Audio) -> str:
+    return value_to_sql(value.data())
 
 
 @value_to_sql.register

@@ -16,7 +16,7 @@ import pytest
 import lancelike
 from lancelike import Audio, Image
 from lancelike.embeddings import get_registry
-from lancelike.errors import BadDataError, QueryError
+from lancelike.errors import BadDataError, BadInputError, QueryError
 from lancelike.ingest.read import read_batches
 from lancelike.pydantic import LanceModel, Vector
 from tests.media.drawing import VECTOR, encoded, picture, sine, sound
@@ -120,6 +120,22 @@ def test_a_path_in_a_column_of_images_is_read_when_the_row_is_written(tmp_path: 
         table.add([{"photo": str(tmp_path / "a.png")}, {"photo": str(tmp_path / "absent.png")}])
     assert caught.value.row == 1
     assert len(table) == 2
+
+
+def test_a_picture_that_is_changed_has_its_new_vector(tmp_path: Path) -> None:
+    table, _ = gallery(tmp_path)
+    table.update(where="name = 'red'", values={"photo": Image(plain("white"))})
+    [row] = table.search(plain("white"), vector_column_name="by_photo").limit(1).to_list()
+    assert row["name"] == "red"
+    np.testing.assert_allclose(row["by_photo"], np.ones(12))
+    changed = [{"name": "green", "photo": plain("black"), "path": str(tmp_path / "red.png"), "raw": b""}]
+    with pytest.raises(BadInputError, match=r"row 0, column 'raw'"):
+        table.merge_insert("name").when_matched_update_all().execute(changed)
+    changed[0]["raw"] = encoded(plain("blue"))
+    table.merge_insert("name").when_matched_update_all().execute(changed)
+    [row] = table.search().where("name = 'green'").to_list()
+    assert [row[name][0] for name in ("by_photo", "by_path", "by_raw")] == [0, 1, 0]
+    assert table.verify().num_rows == 0
 
 
 def test_sounds_are_stored_embedded_and_searched_by() -> None:
