@@ -264,13 +264,13 @@ def growth_here(folder: Path, count: int) -> int:
 def text(scale: Scale) -> str:
     tiny, large = scale.pictures
     return (
-        f"`add` of a column of paths through the `open-clip` function of each library, {BATCH} pictures in a pass, on the "
-        f"CPU, beside `model.encode_image` of pictures that are decoded, prepared and in memory already. JPEG files of "
-        f"{SIDE} x {SIDE} pixels, no two alike. {tiny:,} of them go through the small CLIP that the tests use, which is so "
-        "fast that decoding is most of the work and no decoder could keep it busy; "
-        f"{large:,} through {LARGE}, a usual model, here with random weights, which is what the goal is about: while it "
-        f"works on one batch, the next are read and prepared. {scale.picture_passes} passes, each into a new database; "
-        "models are loaded before. Memory is of fresh processes, with the small model."
+        f"`add` of a column of paths through the `open-clip` function of each library, {BATCH} pictures in a pass, on "
+        "the CPU, beside `model.encode_image` of pictures that are decoded, prepared and in memory already. JPEG files "
+        f"of {SIDE} x {SIDE} pixels, no two alike. {tiny:,} of them go through the small CLIP of the tests, which "
+        "is so fast that decoding is most of the work and no decoder could keep it busy; "
+        f"{large:,} through {LARGE}, a usual model, here with random weights, which is what the goal is about: while "
+        f"it works on one batch, the next are read and prepared. {scale.picture_passes} passes, each into a new "
+        "database; models are loaded before. Memory is of fresh processes, with the small model."
     )
 
 

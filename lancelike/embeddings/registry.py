@@ -43,6 +43,7 @@ BUILT_IN: Mapping[str, str] = {
     "open-clip": f"{PROVIDERS}.open_clip:OpenClipEmbeddings",
     "clip": f"{PROVIDERS}.clip:ClipEmbeddings",
     "siglip": f"{PROVIDERS}.siglip:SigLipEmbeddings",
+    "colpali": f"{PROVIDERS}.colpali:ColPaliEmbeddings",
     "clap": f"{PROVIDERS}.clap:ClapEmbeddings",
     "langchain": "lancelike.embeddings.adapters:LangChainFunction",
     "llama-index": "lancelike.embeddings.adapters:LlamaIndexFunction",

@@ -13,6 +13,7 @@ from lancelike.embeddings.watsonx import CURRENT_MODELS, MODELS_DIMS, WatsonxEmb
 PATHS = [
     ("bedrock", "bedrock-text", "BedRockText"),
     ("cohere", "cohere", "CohereEmbeddingFunction"),
+    ("colpali", "colpali", "ColPaliEmbeddings"),
     ("gemini_text", "gemini-text", "GeminiText"),
     ("gte", "gte-text", "GteEmbeddings"),
     ("instructor", "instructor", "InstructorEmbeddingFunction"),

@@ -60,3 +60,35 @@ def save_siglip(folder: Path) -> Path:
     lib.SiglipModel(config).save_pretrained(folder)
     lib.SiglipProcessor(images, tokenizer()).save_pretrained(folder)
     return folder
+
+
+def save_colpali(folder: Path) -> Path:
+    """A ColPali over a PaliGemma of one layer, which sees a picture as four patches."""
+    lib = transformers()
+    torch = require("torch", extra="colpali", needed_by="the test")
+    torch.manual_seed(0)
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<image>"]
+    known = [*special, *WORDS, "Question", ":", "Describe", "the", "image", "."]
+    plain = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.add_special_tokens(special)
+    names = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    words = lib.PreTrainedTokenizerFast(
+        tokenizer_object=plain, extra_special_tokens={"image_token": "<image>"}, **names
+    )
+    images = lib.SiglipImageProcessor(size={"height": 28, "width": 28})
+    images.image_seq_length = 4
+    processor = lib.ColPaliProcessor(images, words)  # which adds tokens of its own
+    text = {"vocab_size": len(words), "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}
+    vision = {"image_size": 28, "patch_size": 14, "projection_dim": NDIMS}
+    seeing = {
+        "model_type": "paligemma",
+        "image_token_index": known.index("<image>"),
+        "projection_dim": NDIMS,
+        "text_config": {"model_type": "gemma", **TOWER, **text},
+        "vision_config": {"model_type": "siglip_vision_model", **TOWER, **vision},
+    }
+    model = lib.ColPaliForRetrieval(lib.ColPaliConfig(vlm_config=seeing, embedding_dim=8))
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
