@@ -11,7 +11,6 @@ and Schwarz).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numkong
@@ -28,7 +27,7 @@ SLACK = 1.02
 UNDERFLOW = 1e-37
 """What one product can lose by being too small for float32."""
 CHUNK_BYTES = 64 << 20
-"""Of first-pass distances, for several queries, and of float64 copies of candidates, made at a time."""
+"""Of float64 copies of candidates, made at a time."""
 SERIAL_VALUES = 8192
 """Values of a matrix that OpenBLAS multiplies by a vector in the calling thread: it takes others along from 9216 on.
 Reading the vectors is what takes time: one thread took 13 ms for 200 000 of 384 dimensions on 2 busy cores, two 31."""
@@ -86,9 +85,7 @@ def nearest(
         part = nearest(held.subset(among), queries, metric, k, lower=lower, upper=upper)
         return [Nearest(among[one.positions], one.distances) for one in part]
     ranker = _Ranker(held, metric, k, among, -np.inf if lower is None else lower, np.inf if upper is None else upper)
-    if len(queries) == 1:
-        return [ranker.rank_by_codes(queries[0])]
-    return [ranker.rank(query, products) for query, products in zip(queries, _dot_products(held, queries), strict=True)]
+    return [ranker.rank_by_codes(query) for query in queries]
 
 
 class _Ranker:
@@ -109,7 +106,7 @@ class _Ranker:
     def rank_by_codes(self, query: NDArray[np.float32]) -> Nearest:
         """As `rank`, with a first pass over codes, which are a quarter as long as vectors."""
         if self._ndims > MOST_CODED_NDIMS:
-            return self.rank(query, _dot_products_of_one(self._held, query))
+            return self.rank(query)
         code, [scale] = coded(query[np.newaxis])
         length = _length(query)
         lost = float(np.linalg.norm(query.astype(np.float64) - code[0].astype(np.float64) * float(scale)))
@@ -120,13 +117,13 @@ class _Ranker:
         rough[self._out] = np.inf
         positions = self._candidates(rough, self._coding_error(length, lost))
         if len(positions) > max(MOST_CANDIDATES, self._held.num_rows // FULL_SCAN_SHARE):
-            return self.rank(query, _dot_products_of_one(self._held, query))
+            return self.rank(query)
         return self._ranked(query, positions)
 
-    def rank(self, query: NDArray[np.float32], dot_products: NDArray[np.float32]) -> Nearest:
-        """The rows nearest to *query*, from its float32 *dot_products* with all, which are overwritten."""
+    def rank(self, query: NDArray[np.float32]) -> Nearest:
+        """The rows nearest to *query*."""
         length = _length(query)
-        rough = self._rough_distances(dot_products, length)
+        rough = self._rough_distances(_dot_products(self._held, query), length)
         rough[self._out] = np.inf
         return self._ranked(query, self._candidates(rough, self._error(length)))
 
@@ -172,13 +169,12 @@ class _Ranker:
 
     def _coding_error(self, length: float, lost: float) -> NDArray[np.float32]:
         """The most that each rough distance from a query of *length* is off, whose code leaves out *lost* of it."""
-        lengths = np.sqrt(self._held.squared_norms)
+        lengths = np.sqrt(np.maximum(self._held.squared_norms, np.float32(SMALLEST_SQUARED_NORM)))
         of_scale = math.sqrt(self._ndims) / 2 * (length + lost)
         error: NDArray[np.float32] = self._held.scales * np.float32(SLACK * of_scale)
         error += lengths * np.float32(SLACK * lost)
         if self._metric == "cosine":
-            with np.errstate(divide="ignore", invalid="ignore"):  # vectors of zeros, which are left out
-                error /= lengths * np.float32(length)
+            error /= lengths * np.float32(length)
         elif self._metric == "l2":
             error *= np.float32(2)
         error += np.float32(self._error(length))
@@ -253,18 +249,7 @@ def _dot_products_of_codes(held: HeldVectors, code: NDArray[np.int8]) -> NDArray
     return products
 
 
-def _dot_products(held: HeldVectors, queries: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """For each query, its dot product with each row."""
-    at_once = max(1, CHUNK_BYTES // (4 * max(1, held.num_rows)))
-    for first in range(0, len(queries), at_once):
-        some = queries[first : first + at_once]
-        products = np.empty((len(some), held.num_rows), np.float32)
-        for block, start in zip(held.blocks, held.starts, strict=False):
-            products[:, start : start + len(block)] = some @ block.T
-        yield from products
-
-
-def _dot_products_of_one(held: HeldVectors, query: NDArray[np.float32]) -> NDArray[np.float32]:
+def _dot_products(held: HeldVectors, query: NDArray[np.float32]) -> NDArray[np.float32]:
     products = np.empty(held.num_rows, np.float32)
     rows = max(1, SERIAL_VALUES // len(query))
     for block, start in zip(held.blocks, held.starts, strict=False):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -138,15 +139,17 @@ class MemorySearch:
     def _rows(self, held: HeldVectors, found: Sequence[Nearest]) -> pa.Table:
         positions = np.concatenate([one.positions for one in found])
         row_ids = held.row_ids[positions]
-        made = {
+        made: dict[str, NDArray[Any]] = {
             DISTANCE: np.concatenate([one.distances for one in found]),
             QUERY_INDEX: np.repeat(np.arange(len(found), dtype=np.int32), [len(one.positions) for one in found]),
             ROW_ID: row_ids,
             ROW_ADDRESS: held.addresses[positions],
         }
         schema = self._schema(held)
+        if self._has_vectors:
+            made[self.column.name] = _in_any_order(held, positions)
         read = self._take(row_ids) if self._read_columns and len(row_ids) else None
-        columns = [pa.array(made[field.name]) if field.name in made else _column(read, field) for field in schema]
+        columns = [_made(made[field.name], field) if field.name in made else _column(read, field) for field in schema]
         return pa.Table.from_arrays(columns, schema=schema)
 
     def _take(self, row_ids: NDArray[np.uint64]) -> pa.Table:
@@ -161,7 +164,13 @@ class MemorySearch:
         columns = self.query.columns
         if isinstance(columns, Mapping):
             return {name: expression for name, expression in columns.items() if name not in _OURS}
-        return [name for name in columns or self.dataset.schema.names if name not in _OURS]
+        held = (self.column.name,) if self._has_vectors else ()
+        return [name for name in columns or self.dataset.schema.names if name not in _OURS and name not in held]
+
+    @property
+    def _has_vectors(self) -> bool:
+        """Whether the vectors asked for are those in memory: a column of other floats is converted there."""
+        return pa.types.is_float32(self.column.value_type) and not isinstance(self.query.columns, Mapping)
 
     def _schema(self, held: HeldVectors) -> pa.Schema:
         """That of the scan's rows, asked for once."""
@@ -234,6 +243,21 @@ def _can_be_taken(columns: Projection | None, schema: pa.Schema) -> bool:
 
 def _at(found: Nearest, places: slice | NDArray[np.bool_]) -> Nearest:
     return Nearest(found.positions[places], found.distances[places])
+
+
+def _in_any_order(held: HeldVectors, positions: Positions) -> NDArray[np.float32]:
+    """The vectors at *positions*, shape (len(positions), ndims)."""
+    order = np.argsort(positions)
+    vectors = held.vectors(positions[order])
+    placed = np.empty_like(vectors)
+    placed[order] = vectors
+    return placed
+
+
+def _made(values: NDArray[Any], field: pa.Field) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=field.type)
 
 
 def _column(read: pa.Table | None, field: pa.Field) -> pa.ChunkedArray | pa.Array:

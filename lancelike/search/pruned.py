@@ -13,6 +13,9 @@ from lancelike.storage.held import HeldVectors, Partitions, Positions
 
 ENOUGH_BYTES = 8 << 20
 """Codes that a query reads when it says nothing of partitions, a byte a dimension: 0.35 ms."""
+SMALL = 2
+"""Times that: a table with fewer rows is read whole. Of 30 000 sentences (MiniLM), 22 000 gave a recall@10 of 0.95 to
+0.99, by the number of partitions, and all of them took 0.15 ms more."""
 ENOUGH_SHARE = 0.02
 """Of the rows, if that is more."""
 ENOUGH_PER_RESULT = 50
@@ -80,17 +83,22 @@ def nearest_in_partitions(
     sizes = np.diff(ends, axis=1).sum(axis=0)
     num_rows = held.num_rows if among is None else len(among)
     enough = int(max(ENOUGH_BYTES // queries.shape[1], ENOUGH_SHARE * num_rows, ENOUGH_PER_RESULT * k))
+    if num_rows < SMALL * enough:
+        enough = num_rows
     is_among = None if among is None else _mask(held.num_rows, among)
-    answers = []
-    for query in queries:
+
+    def rank(query: NDArray[np.float32]) -> Nearest:
         order = _by_distance(partitions, query)
         chosen = order[: probes.count(sizes[order], enough, k)]
+        if len(chosen) == len(order) and with_tail:
+            return nearest(held, query[np.newaxis], partitions.metric, k, among=among, lower=lower, upper=upper)[0]
         runs = np.stack([offsets[:, chosen].ravel(), offsets[:, chosen + 1].ravel()], axis=1)
         view, positions = held.runs(_merged(np.concatenate([runs, *always]), held.starts))
         inside = None if is_among is None else np.flatnonzero(is_among[positions])
         [found] = nearest(view, query[np.newaxis], partitions.metric, k, among=inside, lower=lower, upper=upper)
-        answers.append(Nearest(positions[found.positions], found.distances))
-    return answers
+        return Nearest(positions[found.positions], found.distances)
+
+    return [rank(query) for query in queries]
 
 
 def _by_distance(partitions: Partitions, query: NDArray[np.float32]) -> NDArray[np.intp]:

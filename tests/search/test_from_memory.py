@@ -102,6 +102,9 @@ def queries(draw: st.DrawFn) -> Query:
         "text LIKE '%1%'",
         "_rowid > 9",
     ]
+    metric: Any = draw(st.sampled_from([None, *METRICS]))
+    beside = 0.013 if metric == "cosine" else 0.0  # Lance's rounding decides on which side of a bound a distance is
+    lower, upper = draw(st.sampled_from([None, None, 0.0, 2.0, -1.0])), draw(st.sampled_from([None, None, 3.0, 0.5]))
     return Query(
         vector=np.array(vectors, np.float32),
         filter=draw(st.sampled_from([None, None, "_rowid > 9", *filters])),
@@ -111,9 +114,9 @@ def queries(draw: st.DrawFn) -> Query:
         offset=draw(st.sampled_from([0, 0, 2, 30])),
         with_row_id=draw(st.booleans()),
         with_row_address=draw(st.booleans()),
-        distance_type=draw(st.sampled_from([None, *METRICS])),
-        lower_bound=draw(st.sampled_from([None, None, 0.0, 2.0, -1.0])),
-        upper_bound=draw(st.sampled_from([None, None, 3.0, 0.5])),
+        distance_type=metric,
+        lower_bound=None if lower is None else lower + beside,
+        upper_bound=None if upper is None else upper + beside,
     )
 
 
@@ -351,7 +354,7 @@ def test_plans_say_what_is_done(docs: Dataset, vectors: Numbers) -> None:
     assert "MemorySearch: column=vector, metric=l2, k=10, queries=1" in plan
     assert "Prefilter: rows where id > 7" in plan
     assert "LanceRead" in plan
-    assert "TakeByRowId: id, text, vector" in plan
+    assert "TakeByRowId: id, text" in plan
     figures = searcher.analyze(query)
     assert [line.split(":")[0].strip() for line in figures.splitlines()[1:]] == [
         "VectorsInMemory",
