@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 import lancelike
-from lancelike import errors, index, query, rerankers
+from lancelike import aio, errors, index, query, rerankers
 from lancelike.cli.commands import parser
 from lancelike.embeddings.registry import BUILT_IN
 from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query import (
+    AsyncHybridQuery,
+    AsyncQuery,
+    AsyncVectorQuery,
     LanceEmptyQueryBuilder,
     LanceFtsQueryBuilder,
     LanceHybridQueryBuilder,
@@ -83,6 +86,19 @@ def test_every_method_of_builders(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in query.__all__ if getattr(query, n).__module__ == fulltext.__name__])
 def test_every_full_text_query(name: str) -> None:
+    assert is_in_code(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    public_methods(lancelike.AsyncTable, lancelike.AsyncConnection, AsyncQuery, AsyncVectorQuery, AsyncHybridQuery),
+)
+def test_every_method_of_the_awaited_face(name: str) -> None:
+    assert is_in_code(name)
+
+
+@pytest.mark.parametrize("name", [*aio.__all__, *(name for name in query.__all__ if name.startswith("Async"))])
+def test_every_class_of_the_awaited_face(name: str) -> None:
     assert is_in_code(name)
 
 
