@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lancelike import db, embeddings, errors, index, pydantic, query, table
-    from lancelike.aio import AsyncConnection, AsyncTable, connect_async
+    from lancelike.aio import AsyncConnection, AsyncJob, AsyncTable, connect_async
     from lancelike.database import DBConnection, LanceDBConnection, connect, deserialize_conn
     from lancelike.errors import LancelikeError
     from lancelike.job import Job
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lancelike.query import FtsToken
     from lancelike.schema.vector import vector
     from lancelike.storage import Session
+    from lancelike.storage.blobs import BlobFile, BlobType, blob
     from lancelike.storage.tokenizing import tokenize
     from lancelike.table import LanceTable, Table
 
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncConnection": "lancelike.aio",
+    "AsyncJob": "lancelike.aio",
     "AsyncTable": "lancelike.aio",
     "Audio": "lancelike.media",
+    "BlobFile": "lancelike.storage.blobs",
+    "BlobType": "lancelike.storage.blobs",
     "DBConnection": "lancelike.database",
     "FtsToken": "lancelike.query",
     "Image": "lancelike.media",
@@ -40,6 +44,7 @@ _HOMES = {
     "LancelikeError": "lancelike.errors",
     "Session": "lancelike.storage",
     "Table": "lancelike.table",
+    "blob": "lancelike.storage.blobs",
     "connect": "lancelike.database",
     "connect_async": "lancelike.aio",
     "deserialize_conn": "lancelike.database",
@@ -50,8 +55,11 @@ _SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "tabl
 
 __all__ = [
     "AsyncConnection",
+    "AsyncJob",
     "AsyncTable",
     "Audio",
+    "BlobFile",
+    "BlobType",
     "DBConnection",
     "FtsToken",
     "Image",
@@ -62,6 +70,7 @@ __all__ = [
     "Session",
     "Table",
     "__version__",
+    "blob",
     "connect",
     "connect_async",
     "db",

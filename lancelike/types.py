@@ -37,6 +37,8 @@ ProgressCallback: TypeAlias = Callable[[dict[str, Any]], object]
 StorageOptions: TypeAlias = dict[str, str]
 JSON: TypeAlias = dict[str, Any]
 Names: TypeAlias = Iterable[str]
+BlobMode: TypeAlias = Literal["lazy", "bytes", "descriptions"]
+BLOB_MODES: tuple[BlobMode, ...] = ("lazy", "bytes", "descriptions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ from lancelike.query.take import LanceTakeQueryBuilder, Take, take_from
 from lancelike.types import QueryType
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
 
 _KINDS: dict[str, type[AsyncStandardQuery]] = {
@@ -58,11 +57,6 @@ class AsyncReading(AsyncHandle):
         """All rows as a stream of batches of at most *batch_size* rows."""
         table = self._blocking
         return AsyncRecordBatchReader(await read(lambda: table.to_batches(batch_size)), read)
-
-    async def to_pandas(self, **kwargs: Any) -> pd.DataFrame:
-        """All rows as a pandas DataFrame; keywords go to `pyarrow.Table.to_pandas`."""
-        table = self._blocking
-        return await read(lambda: table.to_pandas(**kwargs))
 
     async def to_polars(self, batch_size: int | None = None) -> pl.LazyFrame:
         """The version shown as a polars LazyFrame, which reads it when it is collected, and blocks then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lancelike.aio.blobs import AsyncBlobs
 from lancelike.aio.embedding import AsyncEmbedding
 from lancelike.aio.indexing import AsyncIndexing
 from lancelike.aio.reading import AsyncReading
@@ -12,7 +13,7 @@ from lancelike.aio.writing import AsyncWriting
 __all__ = ["AsyncTable"]
 
 
-class AsyncTable(AsyncReading, AsyncWriting, AsyncEmbedding, AsyncIndexing, AsyncVersioning, AsyncUpkeep):
+class AsyncTable(AsyncReading, AsyncBlobs, AsyncWriting, AsyncEmbedding, AsyncIndexing, AsyncVersioning, AsyncUpkeep):
     """A handle on one table; made by `AsyncConnection.create_table` and `open_table`.
 
     It does what `Table` does, with the same results and errors, in threads of lancelike's own while the event loop goes

@@ -8,7 +8,7 @@ from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, fill_
 from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.join import join_columns
 from lancelike.ingest.merge import MergeClauses, merge_rows
-from lancelike.ingest.pipeline import create_batches, ingest, with_bindings
+from lancelike.ingest.pipeline import create_batches, ingest, refuse_blob_sources, with_bindings
 from lancelike.ingest.progress import index_progress, report_progress
 from lancelike.ingest.read import Source, read_batches
 from lancelike.ingest.update import update_rows
@@ -31,6 +31,7 @@ __all__ = [
     "join_columns",
     "merge_rows",
     "read_batches",
+    "refuse_blob_sources",
     "report_progress",
     "source_inputs",
     "update_rows",

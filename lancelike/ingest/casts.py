@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lancelike.ingest.blobs import binary_to_blobs, is_binary, takes_blobs
 from lancelike.ingest.kinds import holds_list_view, is_list, is_number, is_text, plain
 
 
@@ -21,6 +22,8 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return array
     if array.null_count == len(array):
         return pa.nulls(len(array), kind)
+    if takes_blobs(pa.field("", kind)) and is_binary(array.type):
+        return binary_to_blobs(array, kind)
     if isinstance(kind, pa.BaseExtensionType) and array.type.equals(kind.storage_type):
         return kind.wrap_array(array)
     array = without_views(array)

@@ -19,6 +19,7 @@ from lancelike.ingest.read import read_batches
 from lancelike.ingest.vectors import fit_vectors
 from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig, bindings_to_metadata
+from lancelike.schema.blobs import is_blob_like_field
 from lancelike.types import OnBadVectors, Rows
 
 
@@ -105,6 +106,7 @@ def with_bindings(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]
     if not bindings:
         return schema
     for binding in bindings:
+        refuse_blob_sources(schema, binding)
         index = schema.get_field_index(binding.vector_column)
         if index < 0:
             schema = schema.append(_vector_field(binding))
@@ -113,6 +115,19 @@ def with_bindings(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]
         else:
             _check_ndims(schema.field(index), binding)
     return schema.with_metadata({**(schema.metadata or {}), **bindings_to_metadata(bindings)})
+
+
+def refuse_blob_sources(schema: pa.Schema, binding: EmbeddingFunctionConfig) -> None:
+    """See that no blob column is to be embedded: its values lie apart from the rows.
+
+    Raises:
+        SchemaError: One is.
+    """
+    for source in binding.source_columns:
+        if source in schema.names and is_blob_like_field(schema.field(source)):
+            raise SchemaError(
+                f"column {source!r} is a blob, which no function is given: declare it as binary to have it embedded"
+            )
 
 
 def _check_ndims(field: pa.Field, binding: EmbeddingFunctionConfig) -> None:

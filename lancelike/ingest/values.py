@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelike.errors import BadDataError, shorten
+from lancelike.ingest.blobs import takes_blobs, values_to_blobs
 from lancelike.ingest.casts import cast_exactly, first_failure
 from lancelike.ingest.kinds import holds_vectors, is_list, leaves
 from lancelike.ingest.media import media_encoder, media_to_array
@@ -38,6 +39,8 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
     encode = media_encoder(field)
     if field is not None and encode is not None:
         return media_to_array(values, field, encode, lambda index: first_row + index)
+    if field is not None and takes_blobs(field):
+        return _to_blobs(values, name, field, first_row)
     as_vectors = field is not None and holds_vectors(field.type)
     if field is None or is_list(field.type):
         stacked = _stack(values, as_vectors=as_vectors)
@@ -51,6 +54,20 @@ def to_array(values: Sequence[Any], name: str, field: pa.Field | None, first_row
     except CONVERSION_ERRORS as error:
         index = first_failure(values, lambda part: _convert(part, wanted), CONVERSION_ERRORS)
         raise _bad_value(values[index], name, field, first_row + index, error) from error
+
+
+def _to_blobs(values: Sequence[Any], name: str, field: pa.Field, first_row: int) -> pa.Array:
+    try:
+        return values_to_blobs(values, field.type)
+    except CONVERSION_ERRORS as error:
+        index = first_failure(values, lambda part: values_to_blobs(part, field.type), CONVERSION_ERRORS)
+        raise BadDataError(
+            f"{shorten(values[index])} is no blob",
+            row=first_row + index,
+            column=name,
+            value=values[index],
+            hint="give bytes, or None for null",
+        ) from error
 
 
 def _bad_value(value: object, name: str, field: pa.Field | None, row: int, error: BaseException) -> BadDataError:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from lancelike.embeddings import EmbeddingFunction
 from lancelike.errors import BadDataError, ColumnNotFoundError, SchemaError, VersionNotFoundError
-from lancelike.ingest import Batch, embed_rows, report_progress, source_inputs
+from lancelike.ingest import Batch, embed_rows, refuse_blob_sources, report_progress, source_inputs
 from lancelike.ledger import Embedder
 from lancelike.schema.bindings import (
     EmbeddingFunctionConfig,
@@ -267,6 +267,7 @@ def _check_sources(binding: EmbeddingFunctionConfig, schema: pa.Schema) -> None:
     for source in binding.source_columns:
         if source not in schema.names:
             raise ColumnNotFoundError(source, schema.names)
+    refuse_blob_sources(schema, binding)
 
 
 def _check_still(stored: StoredBinding, metadata: Mapping[bytes, bytes]) -> None:

@@ -28,7 +28,6 @@ from lancelike.table.handle import Handle
 from lancelike.types import QueryType
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
 
 _BUILDERS: dict[str, type[LanceQueryBuilder]] = {
@@ -60,12 +59,6 @@ class Reading(Handle):
     def to_batches(self, batch_size: int | None = None) -> pa.RecordBatchReader:
         """All rows as a stream of batches of at most *batch_size* rows."""
         return self._dataset.scan(Scan(batch_size=batch_size))
-
-    def to_pandas(self, **kwargs: Any) -> pd.DataFrame:
-        """All rows as a pandas DataFrame; keywords go to `pyarrow.Table.to_pandas`."""
-        require("pandas", extra="pandas", needed_by="to_pandas()")
-        frame: pd.DataFrame = self.to_arrow().to_pandas(**kwargs)
-        return frame
 
     def to_polars(self, batch_size: int | None = None) -> pl.LazyFrame:
         """The version shown as a polars LazyFrame, read when collected.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lancelike.table.blobs import Blobs
 from lancelike.table.columns import Columns
 from lancelike.table.indexing import Indexing
 from lancelike.table.reading import Reading
@@ -10,7 +11,7 @@ from lancelike.table.versioning import Versioning
 from lancelike.table.writing import Writing
 
 
-class Table(Reading, Writing, Indexing, Versioning, Upkeep, Columns):
+class Table(Reading, Blobs, Writing, Indexing, Versioning, Upkeep, Columns):
     """A handle on one table; made by `connect(...).create_table` and `open_table`.
 
     Handles on the same table in one process show the same version: a row added through one is there for the next

@@ -315,3 +315,33 @@ def test_a_table_dropped_and_made_again_by_them(theirs: Any, ours: lancelike.DBC
     with pytest.raises(lancelike.errors.TableClosedError):
         written.add([{"id": 5, "text": "late"}])
     assert ours["words"].count_rows() == 1
+
+
+def test_blobs_are_read_by_both(ours: lancelike.DBConnection, theirs: Any) -> None:
+    schema = pa.schema([pa.field("id", pa.int64()), lancelike.blob("data")])
+    ours.create_table("blobs", [{"id": 1, "data": b"one"}, {"id": 2, "data": None}], schema=schema)
+    table = theirs.open_table("blobs")
+    assert table.blob_columns() == ["data"]
+    row_ids = table.search().with_row_id(True).to_arrow()["_rowid"].to_pylist()
+    assert table.fetch_blobs("data", row_ids).to_pylist() == [b"one", None]
+    table.add([{"id": 3, "data": b"three"}])
+    mine = ours.open_table("blobs")
+    assert list(mine.to_pandas(blob_mode="bytes")["data"]) == [b"one", None, b"three"]
+
+
+def test_branches_are_seen_by_both(ours: lancelike.DBConnection, theirs: Any) -> None:
+    branch = ours.create_table("words", [{"id": 1}]).branches.create("trial")
+    branch.add([{"id": 2}])
+    there = theirs.open_table("words", branch="trial")
+    assert (there.count_rows(), there.current_branch()) == (2, "trial")
+    there.add([{"id": 3}])
+    branch.checkout_latest()
+    assert (branch.count_rows(), ours.open_table("words").count_rows()) == (3, 1)
+
+
+def test_connections_as_text_are_read_by_both(ours: lancelike.DBConnection, theirs: Any) -> None:
+    ours.create_table("words", [{"id": 1}])
+    import lancedb
+
+    assert lancedb.deserialize_conn(ours.serialize()).open_table("words").count_rows() == 1
+    assert lancelike.deserialize_conn(theirs.serialize()).open_table("words").count_rows() == 1

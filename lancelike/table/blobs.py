@@ -1,0 +1,87 @@
+"""The blob columns of a table: large binary values, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lancelike._optional import require
+from lancelike.query.plan import Scan
+from lancelike.schema.blobs import row_addressable_blob_v2_paths
+from lancelike.storage import blobs
+from lancelike.storage.blobs import BlobFile
+from lancelike.table.handle import Handle
+from lancelike.types import BLOB_MODES, BlobMode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Blobs(Handle):
+    """Reads blob columns."""
+
+    def blob_columns(self) -> list[str]:
+        """The columns declared with `lancelike.blob`, nested ones by dotted path."""
+        return row_addressable_blob_v2_paths(self.schema)
+
+    def fetch_blobs(self, column: str, row_ids: Sequence[int] | pa.Table) -> pa.Array:
+        """The values of *column* in the rows with these ids, in their order: large_binary, null for null.
+
+        Args:
+            column: A blob column.
+            row_ids: Ids, or a query's answer with the column `_rowid`; one may be there several times.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            QueryError: It is no blob column, or no row has one of the ids.
+        """
+        return blobs.fetch(self._dataset, column, blobs.row_ids_of(row_ids))
+
+    def fetch_blob_ranges(self, column: str, requests: Sequence[tuple[int, int, int]]) -> pa.Array:
+        """Parts of values: large_binary, one for each `(row id, offset, length)` in their order, null for null.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            QueryError: It is no blob column, no row has one of the ids, or a range goes beyond its value.
+        """
+        return blobs.fetch_ranges(self._dataset, column, requests)
+
+    def fetch_blob_files(self, column: str, row_ids: Sequence[int] | pa.Table) -> list[BlobFile | None]:
+        """A seekable file for the value of each row, in their order, None for null: it reads what is read of it.
+
+        Args:
+            column: A blob column.
+            row_ids: As for `fetch_blobs`.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            QueryError: It is no blob column, or no row has one of the ids.
+        """
+        return blobs.open_files(self._dataset, column, blobs.row_ids_of(row_ids))
+
+    def to_pandas(self, blob_mode: BlobMode = "lazy", **kwargs: Any) -> pd.DataFrame:
+        """All rows as a pandas DataFrame.
+
+        Args:
+            blob_mode: What blob columns hold: `"lazy"`, files that read what is read of them; `"bytes"`, the values;
+                `"descriptions"`, dicts of where Lance keeps them.
+            kwargs: For `pyarrow.Table.to_pandas`.
+        """
+        if blob_mode not in BLOB_MODES:
+            raise ValueError(f"blob_mode must be one of {', '.join(map(repr, BLOB_MODES))}, not {blob_mode!r}")
+        require("pandas", extra="pandas", needed_by="to_pandas()")
+        shown = self._dataset.frozen()
+        columns = [name for name in row_addressable_blob_v2_paths(shown.schema) if name in shown.schema.names]
+        if not columns or blob_mode == "descriptions":
+            frame: pd.DataFrame = shown.read(Scan()).to_pandas(**kwargs)
+            return frame
+        rows = shown.read(Scan(with_row_id=True))
+        row_ids = blobs.row_ids_of(rows)
+        frame = rows.drop_columns(["_rowid"]).to_pandas(**kwargs)
+        for column in columns:
+            read = blobs.open_files if blob_mode == "lazy" else blobs.fetch
+            values = list(read(shown, column, row_ids))
+            frame[column] = [value.as_py() if isinstance(value, pa.Scalar) else value for value in values]
+        return frame
