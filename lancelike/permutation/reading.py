@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import spawn
@@ -33,6 +34,8 @@ _START = (
     "spawn.prepare(pickle.load(sys.stdin.buffer)); from lancelike.permutation.reading import serve; serve(replies)"
 )
 """What the further process runs. Nothing but replies may go to its standard output, whatever it imports prints."""
+_READS_ROWS = "LANCELIKE_READS_ROWS"
+"""Set in that process: were a script that it imports to start workers, these would start such processes, and so on."""
 
 
 _starting = threading.Lock()
@@ -125,11 +128,17 @@ class ProcessReader:
 
     Raises:
         ForkedProcessError: *source* is in memory, where no other process finds it.
+        RuntimeError: This is a worker of such a process.
     """
 
     def __init__(self, source: Source) -> None:
         if source.in_memory:
             raise ForkedProcessError
+        if _READS_ROWS in os.environ:
+            raise RuntimeError(
+                "a script with a connection factory is imported again by the processes that read rows for its workers: "
+                "put what loads rows under if __name__ == '__main__'"
+            )
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
@@ -137,7 +146,8 @@ class ProcessReader:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._replies = self._process.stdin, self._process.stdout
-        _send(self._requests, _preparation())
+        weakref.finalize(self, _end, self._process)
+        _send(self._requests, _preparation(with_main=b"__main__" in pickle.dumps(source)))
         _send(self._requests, source)
 
     def read(self, wanted: Wanted) -> pa.RecordBatch:
@@ -192,14 +202,23 @@ def _send(pipe: BinaryIO | Any, value: object) -> None:
     pipe.flush()
 
 
-def _preparation() -> dict[str, Any]:
-    """What a spawned process needs so that it finds the same modules, those of the user's script too."""
+def _preparation(with_main: bool) -> dict[str, Any]:
+    """What a spawned process needs so that it finds the same modules; the user's script is run again only if asked."""
+    left_out = {"authkey"} if with_main else {"authkey", "init_main_from_name", "init_main_from_path"}
     data = spawn.get_preparation_data("lancelike-rows")
-    return {key: value for key, value in data.items() if key != "authkey"}
+    return {key: value for key, value in data.items() if key not in left_out}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), _READS_ROWS: "1"}
 
 
 def _start_in_child() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -86,3 +89,60 @@ def test_errors_come_out_of_forked_workers(stored: lancelike.Table) -> None:
     broken._selection = {"nope": "nope"}
     with pytest.raises(StorageError, match="DataLoader worker process"):
         loaded(broken, "fork", batch_size=10)
+
+
+UNGUARDED = """
+import sys
+import warnings
+from functools import partial
+
+import lancelike
+from lancelike.permutation import Permutation
+from torch.utils.data import DataLoader
+
+warnings.simplefilter("ignore")
+
+
+def opened(uri, name):
+    return lancelike.connect(uri).open_table(name)
+
+
+rows = Permutation.identity(opened(sys.argv[1], "numbers")).select_columns(["id"]).with_format("torch")
+if sys.argv[2] == "factory":
+    rows = rows.with_connection_factory(partial(opened, sys.argv[1]))
+{guard}
+for batch in DataLoader(rows, batch_size=50, num_workers=1, multiprocessing_context="fork", timeout=60):
+    print(batch["id"].sum().item())
+"""
+
+
+def run_script(tmp_path: Path, how: str, guard: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "train.py"
+    script.write_text(UNGUARDED.format(guard=guard), encoding="utf-8")
+    command = [sys.executable, str(script), str(tmp_path / "stored"), how]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
+
+
+@pytest.mark.skipif("fork" not in CONTEXTS, reason="no fork")
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("how", "guard"), [("address", ""), ("factory", "rows = rows if __name__ == '__main__' else []")]
+)
+def test_a_script_is_not_run_again_unless_its_factory_is_needed(tmp_path: Path, how: str, guard: str) -> None:
+    done = run_script(tmp_path, how, guard)
+    assert done.stdout.split() == ["1225", "3725"], done.stderr
+
+
+@pytest.mark.skipif("fork" not in CONTEXTS, reason="no fork")
+@pytest.mark.usefixtures("stored")
+def test_a_script_that_is_run_again_starts_no_workers(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "factory", "")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "put what loads rows under if __name__ == '__main__'" in done.stderr
+
+
+@pytest.mark.skipif("fork" not in CONTEXTS, reason="no fork")
+def test_a_table_itself_says_what_forked_workers_need(stored: lancelike.Table) -> None:
+    with pytest.raises(RuntimeError, match="a forked worker reads rows on disk through"):
+        loaded(stored, "fork", batch_size=60, collate_fn=ids)
