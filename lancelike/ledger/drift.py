@@ -1,4 +1,4 @@
-"""Noticing another model behind the same name: a few texts whose vectors are known are embedded again.
+"""Noticing another model behind the same name: a few inputs whose vectors are known are embedded again.
 
 The canaries of a table are embedded when its first source is, and kept beside the table. Once in each process, before
 a function makes the first vector for a table or a query, it must give them the vectors it gave then.
@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.embeddings import EmbeddingFunction, TextEmbeddingFunction
+from lancelike.embeddings import EmbeddingFunction
 from lancelike.embeddings.batching import checked_answers
 from lancelike.errors import EmbeddingError, ModelDriftError, ModelDriftWarning, TableExistsError, TableNotFoundError
+from lancelike.ledger.canaries import canaries_of
 from lancelike.ledger.fingerprint import fingerprint
 from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger
@@ -26,11 +27,6 @@ from lancelike.query.plan import Scan
 from lancelike.storage import Dataset, Location
 
 DIRECTORY = "_lancelike/canaries"
-CANARIES = (
-    "The ledger remembers what was paid for.",
-    "def area(radius): return 3.14159 * radius ** 2",
-    "Größe, naïveté und 東京: words from elsewhere",
-)
 TOLERANCE = 1e-3
 """Cosine distance up to which vectors are the same model's: batch sizes and hardware change the last digits only."""
 
@@ -75,7 +71,7 @@ class DriftGuard:
         Raises:
             ModelDriftError: It is not, and *replaces* is False.
         """
-        if (vector_column, id(function)) in self._checked or not isinstance(function, TextEmbeddingFunction):
+        if (vector_column, id(function)) in self._checked or not canaries_of(function):
             return
         vectors = _embedded(function)
         if vectors is None:
@@ -92,13 +88,13 @@ class DriftGuard:
 
     def has_drifted(self, function: EmbeddingFunction, vector_column: str) -> bool:
         """Whether *function* is another model than the one of the same name and settings that the column knows."""
-        known = self._known(function, vector_column) if isinstance(function, TextEmbeddingFunction) else None
+        known = self._known(function, vector_column) if canaries_of(function) else None
         vectors = None if known is None else _embedded(function)
         return known is not None and vectors is not None and _least_cosine(known[1], vectors) < 1 - TOLERANCE
 
     def replaced(self, function: EmbeddingFunction, vector_column: str) -> None:
         """Keep *function*'s canaries: all vectors of the column are its own since now."""
-        vectors = _embedded(function) if isinstance(function, TextEmbeddingFunction) else None
+        vectors = _embedded(function) if canaries_of(function) else None
         if vectors is not None:
             self._keep(function, vector_column, vectors)
         self._checked.clear()
@@ -170,9 +166,9 @@ def _as_stored(function: EmbeddingFunction) -> str:
 
 
 def _check_ledger(function: EmbeddingFunction, ledger: FunctionLedger, vectors: NDArray[Any]) -> None:
-    keys = input_keys(ledger.fingerprint, "source", CANARIES)
+    keys = input_keys(ledger.fingerprint, "source", canaries_of(function))
     kept = [vector for vector in ledger.recall(keys) if vector is not None]
-    if len(kept) == len(CANARIES):
+    if len(kept) == len(keys):
         if _least_cosine(np.stack(kept), vectors) >= 1 - TOLERANCE:
             return
         logger.warning("%s is another model than before; what was paid for of that one is let go", function.label)
@@ -181,13 +177,14 @@ def _check_ledger(function: EmbeddingFunction, ledger: FunctionLedger, vectors: 
 
 
 def _embedded(function: EmbeddingFunction) -> NDArray[Any] | None:
-    """The canaries' vectors, shape (len(CANARIES), ndims), made once in a process; None if they can't be made now.
+    """The canaries' vectors, shape (n, ndims), made once in a process; None if they can't be made now.
 
     One try: a function that fails here fails for what it is needed for as well, and there the failure is handled.
     """
     if function not in _fresh:
         try:
-            answers = checked_answers(function, function.compute_source_embeddings(list(CANARIES)), len(CANARIES))
+            canaries = canaries_of(function)
+            answers = checked_answers(function, function.compute_source_embeddings(canaries), len(canaries))
         except Exception as error:  # noqa: BLE001 - see above
             logger.debug("%s did not embed the canaries: %s", function.label, type(error).__name__)
             return None

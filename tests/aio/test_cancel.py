@@ -15,7 +15,7 @@ import lancelike
 from lancelike.aio import threads
 from lancelike.embeddings import from_callable
 from lancelike.errors import TableNotFoundError
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 from tests.aio.faces import docs
 from tests.lifecycle.spies import Spy, make_spy, rows_of, vector_of
 
@@ -33,7 +33,7 @@ class Service:
         self.reached, self.let_go = threading.Event(), threading.Event()
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        own = [text for text in texts if text not in CANARIES]
+        own = [text for text in texts if text not in TEXT_CANARIES]
         self.texts += own
         if own and len(self.texts) == self.held:
             self.reached.set()

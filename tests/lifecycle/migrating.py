@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import lancelike
 from lancelike.embeddings import TextEmbeddingFunction, get_registry, register
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 
 NDIMS, NEXT_NDIMS = 8, 16
 BATCH = 50
@@ -39,7 +39,7 @@ class Migrating(TextEmbeddingFunction):
         return self.dim
 
     def generate_embeddings(self, texts: Any, /) -> NDArray[np.float32]:
-        if not set(texts) <= set(CANARIES):
+        if not set(texts) <= set(TEXT_CANARIES):
             with open(self.log, "ab", buffering=0) as file:
                 file.write(json.dumps([self.dim, *texts]).encode() + b"\n")
             time.sleep(self.delay_s)

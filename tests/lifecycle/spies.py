@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 
 import lancelike
 from lancelike.embeddings import TextEmbeddingFunction, get_registry, register
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 from lancelike.pydantic import LanceModel, Vector
 
 DIM = 8
@@ -52,7 +52,7 @@ class Spy(TextEmbeddingFunction):
         return self.dim
 
     def generate_embeddings(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        if not set(texts) <= set(CANARIES):
+        if not set(texts) <= set(TEXT_CANARIES):
             with self._lock, open(self.log, "ab", buffering=0) as file:
                 file.write(json.dumps(list(texts)).encode() + b"\n")
             time.sleep(self.delay_s)

@@ -14,7 +14,7 @@ import pytest
 import lancelike
 from lancelike.embeddings import TextEmbeddingFunction, get_registry, register
 from lancelike.errors import EmbeddingError, ModelDriftError, ModelDriftWarning
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 from lancelike.pydantic import LanceModel, Vector
 
 SENT: list[str] = []
@@ -127,7 +127,7 @@ def test_canaries_are_sent_once_and_are_in_no_receipt(tmp_path: Path) -> None:
     table.search("bird").to_list()
     again = make_table(tmp_path, "again")
     again.add([{"text": "cow"}])
-    assert [text for text in SENT if text in CANARIES] == list(CANARIES)
+    assert [text for text in SENT if text in TEXT_CANARIES] == list(TEXT_CANARIES)
 
 
 def test_no_canaries_no_check(tmp_path: Path) -> None:

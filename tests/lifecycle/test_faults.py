@@ -13,7 +13,7 @@ import pytest
 
 import lancelike
 from lancelike.embeddings import EmbeddingFunctionConfig, get_registry
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 from tests.embeddings.flaky_service import Answer, FlakyService, HttpEmbeddings, serving, vector_of
 
 ROWS = 3_000
@@ -70,7 +70,7 @@ def test_the_table_ends_complete_and_each_text_is_paid_for_once(
 
     answered = Counter(text for asked, answer in service.given if answer.is_good for text in asked)
     assert answered.keys() >= set(texts)
-    paid_twice = {text for text, times in answered.items() if times > 1} - set(CANARIES)
+    paid_twice = {text for text, times in answered.items() if times > 1} - set(TEXT_CANARIES)
     assert not paid_twice, "only texts whose answer was lost are sent again"
     kinds = {(a.status, a.cut, a.hang_up, a.delay_s > 0, a.body is None) for _, a in service.given}
     assert len(kinds) >= 7, "every kind of fault was met"

@@ -16,7 +16,7 @@ import pytest
 import lancelike
 from lancelike.embeddings import TextEmbeddingFunction, get_registry, register
 from lancelike.errors import EmbeddingError, ReadOnlyTableError
-from lancelike.ledger.drift import CANARIES
+from lancelike.ledger.canaries import TEXT_CANARIES
 from lancelike.pydantic import LanceModel, Vector
 
 SENT: list[str] = []
@@ -29,7 +29,7 @@ def vector_of(text: str) -> list[float]:
 
 def sent() -> list[str]:
     """Texts sent since the last call, in order of the alphabet, without those that only check the model."""
-    texts = sorted(text for text in SENT if text not in CANARIES)
+    texts = sorted(text for text in SENT if text not in TEXT_CANARIES)
     SENT.clear()
     return texts
 

@@ -12,13 +12,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 import lancelike
 from lancelike._optional import require
 from lancelike.cli.drawings import COLOURS, SHAPES, Drawing, draw, every_drawing
 from lancelike.embeddings import EmbeddingFunction, get_registry
+from lancelike.embeddings.providers import open_clip as open_clip_provider
 from lancelike.embeddings.providers.open_clip import OpenClipEmbeddings
-from lancelike.errors import EmbeddingFunctionUnavailable, SchemaError
+from lancelike.errors import EmbeddingFunctionUnavailable, ModelDriftError, SchemaError
+from lancelike.ledger import drift
 from lancelike.media import Image
 from lancelike.pydantic import LanceModel, Vector
 from lancelike.testing import EmbeddingFunctionContract
@@ -166,3 +169,30 @@ class TestContract(EmbeddingFunctionContract):
 
     def make_function(self) -> EmbeddingFunction:
         return get_registry().get("open-clip").create(name=str(FOLDER), on_long="mean")
+
+
+def test_another_model_in_the_same_folder_is_noticed(tmp_path: Path, pictures: list[Any]) -> None:
+    """Also if only what embeds pictures is another: texts have the vectors they had."""
+    torch = require("torch", extra="open-clip", needed_by="the test")
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "model"))
+
+    def open_table() -> lancelike.Table:
+        open_clip_provider._load.cache_clear()
+        drift._fresh.clear()
+        clip = get_registry().get("open-clip").create(name=str(folder))
+
+        class Picture(LanceModel):
+            picture: bytes = clip.SourceField()
+            vector: Vector(48) = clip.VectorField()  # type: ignore[valid-type]  # made by a call
+
+        return lancelike.connect(tmp_path / "db").create_table("pictures", schema=Picture, exist_ok=True)
+
+    open_table().add([{"picture": encoded(pictures[0])}])
+    open_table().add([{"picture": encoded(pictures[1])}])
+    weights = load_file(folder / "open_clip_model.safetensors")
+    changed = {name: torch.zeros_like(w) if name.startswith("visual.layer4") else w for name, w in weights.items()}
+    save_file(changed, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelDriftError, match="open-clip is not the model"):
+        open_table().add([{"picture": encoded(pictures[2])}])
+    with pytest.raises(ModelDriftError):
+        open_table().search("a red star").limit(1).to_list()
