@@ -10,8 +10,9 @@ import ipaddress
 import socket
 import threading
 import time
-from concurrent.futures import Future
 from typing import Any, TypeAlias
+
+from lancelike.media.waiting import at_most
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 AllowedAddresses: TypeAlias = bool | tuple[str, ...]
@@ -103,14 +104,8 @@ def _unwrapped(address: Address) -> Address:
 
 
 def _resolve(host: str, port: int) -> list[AddressInfo]:
-    """The addresses of *host*, looked up in a thread of its own: a lookup can't be interrupted."""
-    found: Future[list[AddressInfo]] = Future()
-
-    def look_up() -> None:
-        try:
-            found.set_result(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except BaseException as error:  # noqa: BLE001 - raised again where the result is waited for
-            found.set_exception(error)
-
-    threading.Thread(target=look_up, name="lancelike-dns", daemon=True).start()
-    return found.result(clock.left_s())
+    """The addresses of *host*."""
+    try:
+        return at_most(clock.left_s(), lambda: list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host[:80]!r} is no name of a host") from error

@@ -14,10 +14,10 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
-from lancelike.errors import MediaFetchError, MediaRefusedError, MediaTooLargeError
+from lancelike.errors import MediaFetchError, MediaRefusedError, MediaTooLargeError, shorten
 from lancelike.media.addresses import AllowedAddresses, RefusedAddress, clock, connect
 from lancelike.media.limits import DEFAULT, MediaLimits
 
@@ -26,7 +26,7 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 FIRST_WAIT_S = 0.25
 _HEADERS = {"User-Agent": "lancelike", "Accept": "*/*", "Accept-Encoding": "identity"}
 _PART_BYTES = 1 << 16
-_MOST_CONNECTIONS = 64
+_MOST_CONNECTIONS = 128
 
 
 class _Passing(Exception):
@@ -61,7 +61,10 @@ def fetch(url: str, limits: MediaLimits = DEFAULT) -> bytes:
 
 def shown(url: str) -> str:
     """*url* fit for a message: what may be a password or a signature is left out."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -78,14 +81,21 @@ def _follow(url: str, limits: MediaLimits) -> bytes:
     """What is at the end of *url*'s redirects; each is looked at as the first URL is."""
     at = url
     for _ in range(limits.max_redirects + 1):
-        if urlsplit(at).scheme not in ("http", "https"):
+        if not at.lower().startswith(("http://", "https://")):
             raise MediaRefusedError(f"it leads to {shown(at)}, and only http and https are followed", source=shown(url))
         with _asked(url, at, limits) as response:
             target = response.headers.get("Location") if response.status in REDIRECTS else None
             if target is None:
                 return _body(url, response, limits)
-            at = urljoin(at, target)
+            at = _joined(at, target)
     raise MediaRefusedError(f"it was redirected more than {limits.max_redirects} times", source=shown(url))
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError as error:
+        raise MediaFetchError(f"it leads to {shorten(target)}, which is no URL", source=shown(url)) from error
 
 
 @contextmanager
@@ -120,9 +130,11 @@ def _asked(url: str, at: str, limits: MediaLimits) -> Iterator[urllib3.BaseHTTPR
 
 def _judge(url: str, error: Exception) -> NoReturn:
     """Raise what *error* of the transport means."""
-    if isinstance(error, TimeoutError | Urllib3TimeoutError):
-        raise _Passing("there was no answer in time") from error
     reason = error.__cause__ or error.__context__ or error
+    if isinstance(error, TimeoutError | Urllib3TimeoutError) or isinstance(reason, TimeoutError):
+        raise _Passing("there was no answer in time") from error
+    if isinstance(error, LocationValueError):
+        raise MediaFetchError(f"it is no URL ({error})", source=shown(url)) from error
     if isinstance(error, NewConnectionError | SSLError) or isinstance(
         reason, ConnectionRefusedError | socket.gaierror | ssl.SSLError
     ):

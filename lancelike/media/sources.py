@@ -18,6 +18,7 @@ from pyarrow import fs
 from lancelike.errors import MediaError, MediaFetchError, MediaRefusedError, MediaTooLargeError, shorten
 from lancelike.media.fetch import fetch, shown
 from lancelike.media.limits import DEFAULT, MediaLimits
+from lancelike.media.waiting import at_most
 
 OBJECT_STORES = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
 SCHEMES = frozenset({"http", "https", "file", "data"}) | OBJECT_STORES
@@ -70,7 +71,15 @@ def read_source(source: str | os.PathLike[str], limits: MediaLimits = DEFAULT) -
         MediaTooLargeError: It has more bytes than allowed.
     """
     text = os.fspath(source)
-    scheme = scheme_of(text)
+    try:
+        return _from_anywhere(text, scheme_of(text), limits)
+    except ValueError as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaFetchError(f"it is no URL ({error})", source=shown(text)) from error
+
+
+def _from_anywhere(text: str, scheme: str, limits: MediaLimits) -> bytes:
     if scheme in ("http", "https"):
         return fetch(text, limits)
     if scheme == "data":
@@ -138,21 +147,27 @@ def _from_object_store(url: str, limits: MediaLimits) -> bytes:
             f"its options ({among}) could lead anywhere; allow_private_addresses=True lets them", source=shown(url)
         )
     try:
-        store, path = fs.FileSystem.from_uri(url)
-        info = store.get_file_info(path)
-        if info.type != fs.FileType.File:
-            raise MediaFetchError("there is no such object", source=shown(url))
-        if info.size is not None and info.size > limits.max_bytes:
-            raise _too_large(shown(url), limits)
-        with store.open_input_stream(path) as stream:
-            data = bytes(stream.read(limits.max_bytes + 1))
+        data = at_most(limits.timeout_s, lambda: _object(url, limits))
     except MediaError:
         raise
+    except TimeoutError as error:
+        raise MediaFetchError("there was no answer in time", source=shown(url)) from error
     except (OSError, ValueError, NotImplementedError) as error:
         raise MediaFetchError(f"it can't be read ({shorten(str(error), 200)})", source=shown(url)) from error
     if len(data) > limits.max_bytes:
         raise _too_large(shown(url), limits)
     return data
+
+
+def _object(url: str, limits: MediaLimits) -> bytes:
+    store, path = fs.FileSystem.from_uri(url)
+    info = store.get_file_info(path)
+    if info.type != fs.FileType.File:
+        raise MediaFetchError("there is no such object", source=shown(url))
+    if info.size is not None and info.size > limits.max_bytes:
+        raise _too_large(shown(url), limits)
+    with store.open_input_stream(path) as stream:
+        return bytes(stream.read(limits.max_bytes + 1))
 
 
 def _too_large(source: str, limits: MediaLimits) -> MediaTooLargeError:

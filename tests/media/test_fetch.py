@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,3 +226,36 @@ def test_objects_in_s3_are_read(s3_bucket: str) -> None:
         read_source(s3_bucket.format("absent.png"), limits)
     with pytest.raises(MediaTooLargeError):
         read_source(s3_bucket.format("large.png"), limits)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://[::1",
+        "http:///a.png",
+        "http://127.0.0.1:99999/a",
+        "http://127.0.0.1:port/",
+        "http://a b/c",
+        "https://\x00/",
+        "https://?x",
+        "file://[",
+        "\x00.png",
+        "data:",
+    ],
+)
+def test_what_is_no_url_is_said_at_once(url: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(MediaFetchError) as caught:
+        read_source(url, MediaLimits(allow_private_addresses=True))
+    assert caught.value.attempts == 1
+    assert time.monotonic() - started < 5
+
+
+def test_an_object_store_that_is_silent_is_not_waited_for() -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        url = f"s3://a/b.png?endpoint_override={HOST}:{silent.getsockname()[1]}&scheme=http&region=us-east-1"
+        started = time.monotonic()
+        with pytest.raises(MediaFetchError, match="in time"):
+            read_source(url, MediaLimits(allow_private_addresses=True, timeout_s=0.5))
+        assert time.monotonic() - started < 10
