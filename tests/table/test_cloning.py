@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lancelike
+from lancelike.embeddings import get_registry
 from lancelike.errors import QueryError, TableExistsError, TableNotFoundError, VersionNotFoundError
 from lancelike.index import BTree
 from tests.lifecycle.spies import create_docs, make_spy
@@ -75,3 +76,17 @@ def test_what_was_paid_and_what_failed_come_along(db: lancelike.DBConnection, tm
     spy.refuse(lambda text: None)
     assert clone.retry_failed().embedded == 1
     assert (clone.verify().num_rows, docs.embedding_errors().num_rows) == (0, 1)
+
+
+@pytest.mark.parametrize("shallow", [True, False])
+def test_the_model_of_a_clone_is_changed_and_brought_back(
+    db: lancelike.DBConnection, docs: lancelike.Table, shallow: bool
+) -> None:
+    vectors = docs.to_arrow()["vector"].combine_chunks()
+    clone = db.clone_table("clone", docs.uri, is_shallow=shallow)
+    clone.reembed("vector", get_registry().get("hash").create(dim=16))
+    assert clone.schema.field("vector").type.list_size == 16
+    clone.rollback_embedding("vector")
+    assert clone.to_arrow()["vector"].combine_chunks() == docs.to_arrow()["vector"].combine_chunks() == vectors
+    clone.optimize()
+    assert clone.verify().num_rows == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
+import lance
+import pyarrow as pa
 import pytest
 
 import lancelike
@@ -90,3 +93,36 @@ def test_consistency_interval_zero_sees_other_connections(tmp_path: Path) -> Non
 
     lance.write_dataset(lancelike.connect(tmp_path).open_table("t").to_arrow(), table.uri, mode="append")
     assert table.count_rows() == 2
+
+
+@pytest.mark.parametrize(
+    ("interval", "seen"),
+    [(None, 1), (timedelta(0), 2), (timedelta(hours=1), 1)],
+    ids=["when asked", "at every read", "after an hour"],
+)
+def test_other_programs_writes_are_seen_as_the_connection_says(
+    tmp_path: Path, interval: timedelta | None, seen: int
+) -> None:
+    table = lancelike.connect(tmp_path, read_consistency_interval=interval).create_table("t", [{"id": 1}])
+    lance.write_dataset(pa.table({"id": [2]}), table.uri, mode="append")
+    assert table.count_rows() == seen
+    table.checkout_latest()
+    assert table.count_rows() == 2
+
+
+def test_what_was_seen_gets_as_old_as_the_interval(tmp_path: Path) -> None:
+    interval = timedelta(milliseconds=1)
+    table = lancelike.connect(tmp_path, read_consistency_interval=interval).create_table("t", [{"id": 1}])
+    lance.write_dataset(pa.table({"id": [2]}), table.uri, mode="append")
+    time.sleep(0.005)
+    assert table.count_rows() == 2
+
+
+@pytest.mark.parametrize(("option", "stable"), [("true", True), ("false", False), (None, True)])
+def test_row_ids_are_stable_unless_told_otherwise(db: lancelike.DBConnection, option: str | None, stable: bool) -> None:
+    options = {} if option is None else {"new_table_enable_stable_row_ids": option}
+    table = db.create_table("t", [{"id": 1}, {"id": 2}], storage_options=options)
+    before = table.search().where("id = 1").with_row_id().to_list()[0]["_rowid"]
+    table.update(where="id = 1", values={"id": 10})
+    after = table.search().where("id = 10").with_row_id().to_list()[0]["_rowid"]
+    assert (before == after) is stable
