@@ -114,8 +114,11 @@ class Image:
         return _saved(small, "PNG")
 
     def _repr_png_(self) -> bytes | None:
-        """The thumbnail that a notebook shows; a path or URL is not opened for it."""
-        return None if self.uri is not None else self.thumbnail()
+        """The thumbnail that a notebook shows; none of a path or URL, which is not opened for it, or of a broken image."""
+        try:
+            return None if self.uri is not None else self.thumbnail()
+        except MediaError:
+            return None
 
     def _repr_html_(self) -> str | None:
         return None if self.uri is None else f"<code>{html.escape(repr(self))}</code>"

@@ -64,5 +64,6 @@ def test_a_notebook_shows_pictures_and_sounds(tmp_path: Path) -> None:
     assert PIL.Image.open(io.BytesIO(png)).size == (160, 160)
     assert Audio(sine(), 8_000)._repr_html_().startswith("<audio controls")
     assert Image(tmp_path / "absent.png")._repr_png_() is None  # nothing is opened for it
+    assert Image(encoded(picture())[:100])._repr_png_() is None
     assert "absent.png" in str(Image(tmp_path / "absent.png")._repr_html_())
     assert "absent.wav" in Audio(tmp_path / "absent.wav")._repr_html_()
