@@ -79,8 +79,12 @@ class HeldVectors:
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """What takes memory."""
-        beside = (self.scales, self.squared_norms, self.row_ids, self.addresses, self.dead)
-        return (*self.blocks, *self.codes, *beside, *(() if self.by_address is None else (self.by_address,)))
+        beside: list[NDArray[Any]] = [self.scales, self.squared_norms, self.row_ids, self.addresses, self.dead]
+        if self.by_address is not None:
+            beside.append(self.by_address)
+        if self.partitions is not None:
+            beside += [self.partitions.centroids, self.partitions.offsets]
+        return (*self.blocks, *self.codes, *beside)
 
     @property
     def num_rows(self) -> int:

@@ -12,6 +12,7 @@ from lancelike.ingest import index_progress
 from lancelike.job import Job
 from lancelike.legacy import fts_arguments, index_arguments, warn_deprecated
 from lancelike.query import FtsToken
+from lancelike.search.target import facts_of
 from lancelike.storage import index as indices
 from lancelike.storage.fulltext import tantivy_index
 from lancelike.storage.tokenizing import tokenize_as_indexed
@@ -173,8 +174,17 @@ class Indexing(Handle):
         indices.drop_index(self._shown, name)
 
     def prewarm_index(self, name: str) -> None:
-        """Read the index *name* into memory, so that the first search need not."""
-        indices.prewarm_index(self._dataset, name)
+        """Read the index *name* into memory, and the vectors that it is on if they fit, so that no search need do so.
+
+        Raises:
+            IndexNotFoundError: There is no such index.
+        """
+        dataset = self._dataset
+        indices.prewarm_index(dataset, name)
+        columns = facts_of(dataset).vector_columns
+        for index in indices.list_indices(dataset):
+            if index.name == name and self._vector_cache and (column := columns.get(index.columns[0])):
+                self._vector_cache.hold(dataset, column)
 
     def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
         """Wait until the indices named cover every row.

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import lancelike
 from lancelike.index import HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
 from lancelike.query import Query
 from lancelike.search import Searcher
@@ -227,6 +228,16 @@ def test_the_index_answers_while_vectors_are_read(make: Make, monkeypatch: pytes
         assert time.monotonic() < until
         time.sleep(0.01)
     assert searcher.table(query)["id"].to_pylist() == expected
+
+
+def test_prewarming_reads_the_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_READ_AT_ONCE", 0)
+    some = rows(500, 0, np.random.default_rng(2))
+    table = lancelike.connect(tmp_path).create_table("t", some.filter(some["vector"].is_valid()))
+    table.create_index("vector", config=IvfFlat(num_partitions=2))
+    assert "ANN" in table.search(np.ones(NDIMS)).explain_plan()
+    table.prewarm_index("vector_idx")
+    assert "by the index's partitions" in table.search(np.ones(NDIMS)).explain_plan()
 
 
 EXITING = """
