@@ -11,13 +11,14 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; its idle threads disturb the others
 
-from benchmarks import add, embed, functions, lifecycle, pictures, search
+from benchmarks import add, embed, functions, indexed, lifecycle, pictures, search
 from benchmarks.report import Page, with_section
 from benchmarks.scale import full, quick
 from lancelike._torchvision import declare_operators
 
 STUDIES = {
     "search": search,
+    "indexed": indexed,
     "add": add,
     "embed": embed,
     "functions": functions,

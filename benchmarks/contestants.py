@@ -68,7 +68,7 @@ class Pylance:
 
 
 class Lancelike:
-    """lancelike, with its defaults."""
+    """lancelike, with its defaults, and its vectors read ahead where there is an index."""
 
     name = "lancelike"
 
@@ -80,6 +80,8 @@ class Lancelike:
 
     def open(self) -> None:
         self._table = self._database.open_table("rows")
+        for index in self._table.list_indices():
+            self._table.prewarm_index(index.name)
 
     def add(self, rows: Any) -> None:
         self._table.add(rows)
