@@ -114,7 +114,7 @@ class Image:
         return _saved(small, "PNG")
 
     def _repr_png_(self) -> bytes | None:
-        """The thumbnail that a notebook shows; none of a path or URL, which is not opened for it, or of a broken image."""
+        """The thumbnail that a notebook shows; None of a broken image, and of a path or URL, which is not opened."""
         try:
             return None if self.uri is not None else self.thumbnail()
         except MediaError:
