@@ -65,7 +65,7 @@ class LocalTowers(MediaEmbeddingFunction):
 
     def _vectors(self, features: Any) -> Vectors:
         """What a tower gave, a tensor of shape (n, ndims), as an array, of unit length if the vectors are to be."""
-        functional = require("torch.nn.functional", extra="open-clip", needed_by=type(self).__name__)
+        functional = require("torch.nn.functional", extra="huggingface", needed_by=type(self).__name__)
         features = features.float()
         vectors: Vectors = (functional.normalize(features, dim=-1) if self.normalize else features).cpu().numpy()
         return vectors
