@@ -281,7 +281,9 @@ class _Reader:
             self._row_ids[places] = batch["_rowid"].to_numpy()
 
     def _keep(self, values: NDArray[Any], is_null: NDArray[np.bool_], places: slice | Positions) -> None:
-        vectors = values.astype(np.float32)
+        in_place = isinstance(places, slice)
+        vectors = self._vectors[places] if in_place else np.empty(values.shape, np.float32)
+        vectors[:] = values
         vectors[is_null] = 0
         norms = np.einsum("ij,ij->i", vectors, vectors)
         if np.isnan(norms).any():
@@ -289,10 +291,12 @@ class _Reader:
             vectors[is_null] = norms[is_null] = 0
         if not _can_be_squared(vectors, norms):
             raise UnsuitedError(self._fragment_id)
-        nulls = np.flatnonzero(is_null)
-        self._missing.append(nulls + places.start if isinstance(places, slice) else places[nulls])
-        self._vectors[places], self._squared_norms[places] = vectors, norms
+        if is_null.any():
+            self._missing.append(np.arange(len(self._vectors))[places][is_null])
+        self._squared_norms[places] = norms
         self._codes[places], self._scales[places] = coded(vectors)
+        if not in_place:
+            self._vectors[places] = vectors
 
     def finish(self) -> Part:
         if self._filled < len(self._vectors):
