@@ -65,7 +65,7 @@ def quick(folder: Path) -> Scale:
         lifecycle_rows=2_000,
         unchanged_rows=20_000,
         pictures=(1_000, 64),
-        picture_passes=1,
+        picture_passes=2,
     )
 
 
