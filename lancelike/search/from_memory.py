@@ -92,7 +92,12 @@ class MemorySearch:
 
     @property
     def _summary(self) -> str:
-        how = "exact" if self.probes is None else f"by the index's partitions, nprobes={self.probes}, distances exact"
+        held = self.cache.known(self.dataset, self.column)
+        how = "exact"
+        if self.probes is not None:
+            how = f"by the index's partitions, nprobes={self.probes}, distances exact"
+            if held is not None and held.num_rows and held.partitions is None:
+                how = "exact: the index's partitions are not those of its centroids"
         return (
             f"MemorySearch: column={self.column.name}, metric={self.metric}, k={self._k}, "
             f"queries={len(self._queries)}, {how}"

@@ -171,6 +171,12 @@ class VectorCache:
                 held, parts = self._load(shown, column, name, known, check)
             return self._publish(name, known, version, held, parts)
 
+    def known(self, dataset: Dataset, column: VectorColumn) -> HeldVectors | None:
+        """What `hold` gives, if it was read already."""
+        with self._lock:
+            known = self._columns.get(_name(dataset, column))
+            return known.versions.get(_version(dataset.lance), (None,))[0] if known else None
+
     def delay(self, dataset: Dataset, column: VectorColumn, *, starts: bool) -> str | None:
         """Why a search that an index can answer should not wait for `hold`, which has much to read; None if it should.
 

@@ -25,6 +25,7 @@ from lancelike.search.pruned import Probes
 from lancelike.storage import index as indices
 from lancelike.storage import maintenance, memory
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.ivf import IvfIndex
 from lancelike.storage.location import Location
 from lancelike.storage.memory import VectorCache
 
@@ -201,6 +202,15 @@ def test_an_index_that_is_not_trained_yet(make: Make) -> None:
     dataset = make(rows(300, 0, np.random.default_rng(2)))
     indices.create_vector_index(dataset, "vector", IvfPq(num_partitions=2), train=False)
     check_whole(dataset, Searcher(dataset, cache=VectorCache(EVERYTHING)), np.ones(NDIMS, np.float32))
+
+
+def test_partitions_that_are_not_those_of_the_centroids(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pylance's merging of segments leaves them: every row is compared with."""
+    dataset = indexed(make)
+    monkeypatch.setattr(IvfIndex, "nearest_partitions", lambda self, vectors: np.zeros(len(vectors), np.intp))
+    searcher, query = Searcher(dataset, cache=VectorCache(EVERYTHING)), np.ones(NDIMS, np.float32)
+    check_whole(dataset, searcher, query)
+    assert "exact: the index's partitions are not" in searcher.explain(Query(vector=query))
 
 
 def test_several_queries_are_answered_as_one_by_one(make: Make) -> None:
