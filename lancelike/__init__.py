@@ -13,10 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lancelike import db, embeddings, errors, index, pydantic, query, table
+    from lancelike import db, embeddings, errors, expr, index, pydantic, query, rerankers, table
     from lancelike.aio import AsyncConnection, AsyncJob, AsyncTable, connect_async
     from lancelike.database import DBConnection, LanceDBConnection, connect, deserialize_conn
     from lancelike.errors import LancelikeError
+    from lancelike.expr import Expr, col, func, lit
     from lancelike.job import Job
     from lancelike.media import Audio, Image
     from lancelike.query import FtsToken
@@ -36,6 +37,7 @@ _HOMES = {
     "BlobFile": "lancelike.storage.blobs",
     "BlobType": "lancelike.storage.blobs",
     "DBConnection": "lancelike.database",
+    "Expr": "lancelike.expr",
     "FtsToken": "lancelike.query",
     "Image": "lancelike.media",
     "Job": "lancelike.job",
@@ -45,13 +47,16 @@ _HOMES = {
     "Session": "lancelike.storage",
     "Table": "lancelike.table",
     "blob": "lancelike.storage.blobs",
+    "col": "lancelike.expr",
     "connect": "lancelike.database",
     "connect_async": "lancelike.aio",
     "deserialize_conn": "lancelike.database",
+    "func": "lancelike.expr",
+    "lit": "lancelike.expr",
     "tokenize": "lancelike.storage.tokenizing",
     "vector": "lancelike.schema.vector",
 }
-_SUBMODULES = ("db", "embeddings", "errors", "index", "pydantic", "query", "table")
+_SUBMODULES = ("db", "embeddings", "errors", "expr", "index", "pydantic", "query", "rerankers", "table")
 
 __all__ = [
     "AsyncConnection",
@@ -61,6 +66,7 @@ __all__ = [
     "BlobFile",
     "BlobType",
     "DBConnection",
+    "Expr",
     "FtsToken",
     "Image",
     "Job",
@@ -71,15 +77,20 @@ __all__ = [
     "Table",
     "__version__",
     "blob",
+    "col",
     "connect",
     "connect_async",
     "db",
     "deserialize_conn",
     "embeddings",
     "errors",
+    "expr",
+    "func",
     "index",
+    "lit",
     "pydantic",
     "query",
+    "rerankers",
     "table",
     "tokenize",
     "vector",

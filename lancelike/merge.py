@@ -11,6 +11,7 @@ from lancelike.embeddings import EmbeddingFunctionConfig
 from lancelike.errors import QueryError
 from lancelike.ingest import MergeClauses, merge_rows
 from lancelike.ledger import Embedder
+from lancelike.query.predicates import Expression, filter_of
 from lancelike.storage import Dataset
 from lancelike.types import MergeResult, OnBadVectors, OnEmbeddingError, Rows
 
@@ -32,21 +33,22 @@ class MergeInsertBuilder:
         self._clauses = replace(self._clauses, **changes)
         return self
 
-    def when_matched_update_all(self, *, where: str | None = None) -> Self:
+    def when_matched_update_all(self, *, where: Expression | None = None) -> Self:
         """Give matched rows the new values; columns left out of the data keep theirs.
 
         Args:
-            where: SQL condition over the new row's columns, as `source.x`, and the old one's, as `target.x`.
+            where: SQL condition, or an `Expr`, over the new row's columns, as `source.x`, and the old one's, as
+                `target.x`.
         """
-        return self._with(when_matched_update_all=True, when_matched_where=where)
+        return self._with(when_matched_update_all=True, when_matched_where=filter_of(where))
 
     def when_not_matched_insert_all(self) -> Self:
         """Insert new rows that match none in the table."""
         return self._with(when_not_matched_insert_all=True)
 
-    def when_not_matched_by_source_delete(self, condition: str | None = None) -> Self:
-        """Delete the table's rows that match no new one, all of them or those that meet the SQL *condition*."""
-        return self._with(when_not_matched_by_source_delete=True, by_source_condition=condition)
+    def when_not_matched_by_source_delete(self, condition: Expression | None = None) -> Self:
+        """Delete the table's rows that match no new one, all of them or those that meet *condition*."""
+        return self._with(when_not_matched_by_source_delete=True, by_source_condition=filter_of(condition))
 
     def use_index(self, use_index: bool) -> Self:
         """Whether a scalar index on the key finds the matches (the default), or a scan of the table."""

@@ -22,6 +22,7 @@ from lancelike.query import (
     LanceQueryBuilder,
     Query,
 )
+from lancelike.query.predicates import Expression
 from lancelike.query.take import LanceTakeQueryBuilder, Take, take_from
 from lancelike.types import QueryType
 
@@ -39,8 +40,8 @@ _KINDS: dict[str, type[AsyncStandardQuery]] = {
 class AsyncReading(AsyncHandle):
     """Searches and reads rows."""
 
-    async def count_rows(self, filter: str | None = None) -> int:
-        """How many rows there are, or match the SQL *filter*."""
+    async def count_rows(self, filter: Expression | None = None) -> int:
+        """How many rows there are, or match *filter*, SQL or an `Expr`."""
         table = self._blocking
         return await read(lambda: table.count_rows(filter))
 

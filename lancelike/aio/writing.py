@@ -8,6 +8,7 @@ from typing import Any
 from lancelike.aio.handle import AsyncHandle
 from lancelike.aio.merge import AsyncMergeInsertBuilder
 from lancelike.aio.threads import write
+from lancelike.query.predicates import Expression
 from lancelike.types import AddResult, DeleteResult, OnBadVectors, OnEmbeddingError, Rows, UpdateResult, WriteMode
 
 
@@ -56,10 +57,10 @@ class AsyncWriting(AsyncHandle):
         self,
         updates: Mapping[str, Any] | None = None,
         *,
-        where: str | None = None,
-        updates_sql: Mapping[str, str] | None = None,
+        where: Expression | None = None,
+        updates_sql: Mapping[str, Expression] | None = None,
         values: Mapping[str, Any] | None = None,
-        values_sql: Mapping[str, str] | None = None,
+        values_sql: Mapping[str, Expression] | None = None,
         on_embedding_error: OnEmbeddingError = "raise",
         budget_tokens: int | None = None,
     ) -> UpdateResult:
@@ -67,7 +68,7 @@ class AsyncWriting(AsyncHandle):
 
         Args:
             updates: New values by column.
-            where: SQL filter; None means every row.
+            where: SQL filter, or an `Expr`; None means every row.
             updates_sql: New values as SQL expressions over the row's old ones, as in `{"n": "n + 1"}`.
             values: `Table.update`'s name of *updates*.
             values_sql: `Table.update`'s name of *updates_sql*.
@@ -91,7 +92,7 @@ class AsyncWriting(AsyncHandle):
             )
         )
 
-    async def delete(self, where: str) -> DeleteResult:
-        """Delete the rows that match the SQL filter *where*."""
+    async def delete(self, where: Expression) -> DeleteResult:
+        """Delete the rows that match *where*, a SQL filter or an `Expr`."""
         table = self._blocking
         return await write(lambda: table.delete(where))

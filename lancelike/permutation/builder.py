@@ -13,7 +13,7 @@ from lancelike.database import connect
 from lancelike.errors import QueryError
 from lancelike.permutation.reading import pinned_to
 from lancelike.permutation.splits import Numbers, Sizes, by_hash, in_sequence, shuffled
-from lancelike.query.predicates import quote_identifier
+from lancelike.query.predicates import Expression, quote_identifier, sql_of
 from lancelike.table import Table
 
 ROW_ID, SPLIT_ID, ROW_ID_COLUMN = "row_id", "split_id", "_rowid"
@@ -127,9 +127,9 @@ class PermutationBuilder:
         self._shuffle = (seed, clump_size)
         return self
 
-    def filter(self, filter: str) -> Self:
-        """Leave out rows for which this SQL condition doesn't hold."""
-        self._filter = filter
+    def filter(self, filter: Expression) -> Self:
+        """Leave out rows for which this condition, SQL or an `Expr`, doesn't hold."""
+        self._filter = sql_of(filter)
         return self
 
     def execute(self) -> Table:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
-from lancelike.query.builder import Expression, LanceQueryBuilder, QueryBuilder
+from lancelike.query.builder import LanceQueryBuilder, QueryBuilder
 from lancelike.query.fulltext import FullTextQuery, full_text_search
+from lancelike.query.predicates import Expression
 from lancelike.query.query import Query, sought
 from lancelike.query.ranked import FtsQueryBuilder, HybridQueryBuilder, NearestQueryBuilder, VectorQueryBuilder
 from lancelike.query.take import LanceTakeQueryBuilder, Take, TakeQueryBuilder

@@ -7,28 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pyarrow as pa
 
 from lancelike.errors import QueryError
 from lancelike.query import results
-from lancelike.query.predicates import all_of
+from lancelike.query.predicates import Expression, all_of, sql_of
 from lancelike.query.query import ColumnOrdering, Projection, Query
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-
-
-class SqlExpression(Protocol):
-    """Anything that can say itself in SQL."""
-
-    def to_sql(self) -> str:
-        """The expression as SQL text."""
-
-
-Expression: TypeAlias = str | SqlExpression
 
 
 class SearchRunner(Protocol):
@@ -84,7 +74,7 @@ class QueryBuilder:
         """
         if where is None:
             return self
-        return self._with(filter=all_of([self._query.filter, _sql(where)]), postfilter=not prefilter)
+        return self._with(filter=all_of([self._query.filter, sql_of(where)]), postfilter=not prefilter)
 
     def select(self, columns: Sequence[str] | Mapping[str, Expression] | None) -> Self:
         """Return only these columns, and `_distance`, `_score` or `_relevance_score` where there is one.
@@ -219,14 +209,6 @@ class LanceEmptyQueryBuilder(LanceQueryBuilder):
     """A scan: every row that passes the filter, in the table's order."""
 
 
-def _sql(expression: Expression) -> str:
-    if isinstance(expression, str):
-        return expression
-    if not hasattr(expression, "to_sql"):
-        raise QueryError(f"{expression!r} is no SQL text and has no to_sql()")
-    return expression.to_sql()
-
-
 def projection(columns: Iterable[str] | Mapping[str, Expression] | None) -> Projection | None:
     """What `select` was given, as queries hold it.
 
@@ -234,7 +216,7 @@ def projection(columns: Iterable[str] | Mapping[str, Expression] | None) -> Proj
         QueryError: *columns* are neither names nor expressions by name.
     """
     if isinstance(columns, Mapping):
-        return {name: _sql(expression) for name, expression in columns.items()} or None
+        return {name: sql_of(expression) for name, expression in columns.items()} or None
     if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
         raise QueryError(f"columns must be a list or a dictionary, got {columns!r}")
     return list(columns or ()) or None

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import singledispatch
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -25,6 +25,34 @@ from lancelike.media import Audio, Image
 INT64_MIN = -(2**63)
 UINT64_MAX = 2**64 - 1
 _QUOTED_OR_COMMENT = re.compile(r"""(?P<quoted>'[^']*'|"[^"]*"|`[^`]*`)|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+
+
+class SqlExpression(Protocol):
+    """Anything that can say itself in SQL, as `Expr` does."""
+
+    def to_sql(self) -> str:
+        """The expression as SQL text."""
+
+
+Expression: TypeAlias = str | SqlExpression
+
+
+def sql_of(expression: Expression) -> str:
+    """*expression* as SQL text.
+
+    Raises:
+        QueryError: It is neither text nor an expression.
+    """
+    if isinstance(expression, str):
+        return expression
+    if not hasattr(expression, "to_sql"):
+        raise QueryError(f"{expression!r} is no SQL text and has no to_sql()")
+    return expression.to_sql()
+
+
+def filter_of(expression: Expression | None) -> str | None:
+    """*expression* as SQL text; None, no filter, stays None."""
+    return None if expression is None else sql_of(expression)
 
 
 def all_of(filters: Iterable[str | None]) -> str | None:

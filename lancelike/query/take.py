@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, Self
 import pyarrow as pa
 
 from lancelike.errors import QueryError
-from lancelike.query.builder import Expression, RowsBuilder, projection, seconds
+from lancelike.query.builder import RowsBuilder, projection, seconds
+from lancelike.query.predicates import Expression
 from lancelike.query.query import Projection
 
 

@@ -20,6 +20,7 @@ from lancelike.legacy import warn_deprecated
 from lancelike.permutation import Permutation, Transforms, permutation_builder
 from lancelike.permutation.builder import ROW_ID, SPLIT_ID, path_to_sql
 from lancelike.permutation.reading import ConnectionFactory, Source, Version, pinned_to
+from lancelike.query.predicates import Expression, filter_of
 from lancelike.streaming.packing import Packer, Packing, check_token_column, token_lists
 from lancelike.streaming.pipeline import Counters, OnTransformError, RowTransform, SplitReader, reading
 from lancelike.streaming.state import SplitState, Tracked, check_same_run, from_dict, merge, to_dict
@@ -55,7 +56,7 @@ class StreamingDataset(IterableDataset):  # type: ignore[misc]  # torch is optio
         io_queue_depth: Batches of each split that are under way.
         columns: Columns to read; None: all.
         shuffle_clump_size: Keep so many neighbouring rows together, which is faster to read.
-        filter: SQL condition of the rows to read.
+        filter: SQL condition, or an `Expr`, of the rows to read.
         transform: Makes of a RecordBatch as many samples as it has rows; None makes dicts.
         transform_parallelism: Threads that transform; None is one for each core.
         pack_sequences: Join the lists of tokens in the one column of *columns*, and give blocks of so many of them:
@@ -90,7 +91,7 @@ class StreamingDataset(IterableDataset):  # type: ignore[misc]  # torch is optio
         io_queue_depth: int = DEFAULT_PREFETCH_BATCHES,
         columns: list[str] | None = None,
         shuffle_clump_size: int | None = None,
-        filter: str | None = None,
+        filter: Expression | None = None,
         transform: Callable[[pa.RecordBatch], Any] | None = None,
         transform_parallelism: int | None = None,
         pack_sequences: int | None = None,
@@ -122,7 +123,7 @@ class StreamingDataset(IterableDataset):  # type: ignore[misc]  # torch is optio
             raise ValueError(
                 f"on_transform_error must be 'raise', 'skip', 'warn' or a callable: {on_transform_error!r}"
             )
-        self._shuffle, self._epoch, self._filter, self._columns = shuffle, epoch, filter, columns
+        self._shuffle, self._epoch, self._filter, self._columns = shuffle, epoch, filter_of(filter), columns
         self._shuffle_seed = random.randrange(2**32) if shuffle_seed is None else shuffle_seed
         self._clump_size, self._factory = shuffle_clump_size, connection_factory
         self._read_batch_size, self._workers_override = read_batch_size, worker_info_override

@@ -20,6 +20,7 @@ from lancelike.query import (
     query_from,
 )
 from lancelike.query.plan import Scan
+from lancelike.query.predicates import Expression, filter_of
 from lancelike.query.results import one_batch
 from lancelike.query.take import LanceTakeQueryBuilder, Take, take_from
 from lancelike.search.run import Searcher
@@ -44,9 +45,9 @@ class Reading(Handle):
     def __len__(self) -> int:
         return self.count_rows()
 
-    def count_rows(self, filter: str | None = None) -> int:
-        """How many rows there are, or match the SQL *filter*."""
-        return self._dataset.count_rows(filter)
+    def count_rows(self, filter: Expression | None = None) -> int:
+        """How many rows there are, or match *filter*, SQL or an `Expr`."""
+        return self._dataset.count_rows(filter_of(filter))
 
     def head(self, n: int = 5) -> pa.Table:
         """The first *n* rows."""

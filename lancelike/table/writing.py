@@ -8,7 +8,7 @@ from typing import Any
 from lancelike.errors import QueryError
 from lancelike.ingest import MergeClauses, ingest, update_rows
 from lancelike.merge import LanceMergeInsertBuilder
-from lancelike.query.predicates import value_to_sql
+from lancelike.query.predicates import Expression, filter_of, sql_of, value_to_sql
 from lancelike.table.handle import Handle
 from lancelike.types import AddResult, DeleteResult, OnBadVectors, OnEmbeddingError, Rows, UpdateResult, WriteMode
 
@@ -92,18 +92,18 @@ class Writing(Handle):
 
     def update(
         self,
-        where: str | None = None,
+        where: Expression | None = None,
         values: Mapping[str, Any] | None = None,
         *,
-        values_sql: Mapping[str, str] | None = None,
+        values_sql: Mapping[str, Expression] | None = None,
         on_embedding_error: OnEmbeddingError = "raise",
         budget_tokens: int | None = None,
     ) -> UpdateResult:
         """Change columns of the rows that match, and in the same commit the vectors made from them.
 
         Args:
-            where: SQL filter; None means every row.
-            values: New values by column.
+            where: SQL filter, or an `Expr`; None means every row.
+            values: New values by column; an `Expr` is over the row's old ones.
             values_sql: New values as SQL expressions over the row's old ones, as in `{"n": "n + 1"}`.
             on_embedding_error: As in `add`; an update leaves no row out, so `"drop"` is refused.
             budget_tokens: As in `add`.
@@ -114,14 +114,16 @@ class Writing(Handle):
         if (values is None) == (values_sql is None):
             raise ValueError("update takes exactly one of values= and values_sql=")
         embedder = self._records.embedder(on_embedding_error, budget_tokens)
-        new = dict(values_sql) if values_sql is not None else {k: value_to_sql(v) for k, v in (values or {}).items()}
-        result = update_rows(self._shown, self._bindings, new, where, embedder=embedder)
+        to_sql, given = (value_to_sql, values) if values_sql is None else (sql_of, values_sql)
+        new = {column: to_sql(value) for column, value in (given or {}).items()}
+        result = update_rows(self._shown, self._bindings, new, filter_of(where), embedder=embedder)
         self._upkeep.after_write(self._shown)
         return result
 
-    def delete(self, where: str) -> DeleteResult:
-        """Delete the rows that match the SQL filter *where*."""
-        if not where.strip():
+    def delete(self, where: Expression) -> DeleteResult:
+        """Delete the rows that match *where*, a SQL filter or an `Expr`."""
+        condition = sql_of(where)
+        if not condition.strip():
             raise QueryError("delete needs a filter; 'true' deletes every row")
-        deleted, version = self._shown.delete(where)
+        deleted, version = self._shown.delete(condition)
         return DeleteResult(num_deleted_rows=deleted, version=version)
