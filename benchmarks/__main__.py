@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; its idle threads disturb the others
 
-from benchmarks import add, embed, functions, indexed, lifecycle, pictures, search
+from benchmarks import add, embed, functions, indexed, lifecycle, pictures, search, shapes
 from benchmarks.report import Page, with_section
 from benchmarks.scale import full, quick
 from lancelike._torchvision import declare_operators
@@ -19,6 +19,7 @@ from lancelike._torchvision import declare_operators
 STUDIES = {
     "search": search,
     "indexed": indexed,
+    "shapes": shapes,
     "add": add,
     "embed": embed,
     "functions": functions,

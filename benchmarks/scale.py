@@ -25,6 +25,7 @@ class Scale:
     documented: int
     lifecycle_rows: int
     unchanged_rows: int
+    shape_rows: int
     pictures: tuple[int, int]
     picture_passes: int
 
@@ -44,6 +45,7 @@ def full(folder: Path) -> Scale:
         documented=400,
         lifecycle_rows=20_000,
         unchanged_rows=100_000,
+        shape_rows=100_000,
         pictures=(10_000, 512),
         picture_passes=3,
     )
@@ -64,6 +66,7 @@ def quick(folder: Path) -> Scale:
         documented=60,
         lifecycle_rows=2_000,
         unchanged_rows=20_000,
+        shape_rows=10_000,
         pictures=(1_000, 64),
         picture_passes=2,
     )
