@@ -5,6 +5,7 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3.14 pytho
 	&& echo "$$python" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST_WORKERS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # OpenMP's threads spin while they wait; beside any other load, that makes torch several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -22,7 +23,7 @@ demo-images: $(VENV)/.demo-images ## Index drawn pictures in ./demo-images, sear
 	@$(BIN)/lancelike demo-images
 
 test: lint ## Lint, check types, and run every test and every code block of the docs
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.test ## Check style and types
 	$(BIN)/ruff check .
