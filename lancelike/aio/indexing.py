@@ -11,6 +11,7 @@ from lancelike.aio.job import AsyncJob
 from lancelike.aio.threads import read, write
 from lancelike.index import IndexConfig, IndexStatistics
 from lancelike.query import FtsToken
+from lancelike.search.recall import RecallReport
 
 
 class AsyncIndexing(AsyncHandle):
@@ -95,6 +96,19 @@ class AsyncIndexing(AsyncHandle):
         """Read vector columns into memory, so that the first search need not; as `Table.prewarm_data` does."""
         table = self._blocking
         await read(lambda: table.prewarm_data(columns))
+
+    async def evaluate(
+        self,
+        k: int = 10,
+        sample: int = 100,
+        vector_column_name: str | None = None,
+        *,
+        queries: Any = None,
+        seed: int = 0,
+    ) -> RecallReport:
+        """How much of the exact answer searches find; arguments and errors are those of `Table.evaluate`."""
+        table = self._blocking
+        return await read(lambda: table.evaluate(k, sample, vector_column_name, queries=queries, seed=seed))
 
     async def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
         """Wait until the indices named cover every row.

@@ -194,7 +194,7 @@ class _Ranker:
 
 
 def exact_distances(
-    vectors: NDArray[np.float32], query: NDArray[np.float32], metric: DistanceType
+    vectors: NDArray[np.float32] | NDArray[np.float64], query: NDArray[np.float32], metric: DistanceType
 ) -> NDArray[np.float64]:
     """Distances of *vectors*, shape (n, ndims), from *query* in float64."""
     distances = np.empty(len(vectors))

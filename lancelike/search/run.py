@@ -25,6 +25,7 @@ from lancelike.search.from_memory import MemorySearch, memory_search
 from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
 from lancelike.search.modalities import refuse_modality
+from lancelike.search.pruned import Probes
 from lancelike.search.reranking import before_reranking, reranked, sorted_by, without_scores
 from lancelike.search.target import facts_of, index_of, target_column, with_metric, with_refinement
 from lancelike.search.vectors import QueryVectors
@@ -137,6 +138,30 @@ class Searcher:
             return f"Vector Search Plan:\n{by_vector}\nFTS Search Plan:\n{by_words}"
         plan = self._plan(query)
         return plan.memory.analyze() if plan.memory else plan.why + self._dataset.analyze(plan.scan)
+
+    def settings(self, query: Query) -> dict[str, Any]:
+        """What a search for the vector of *query* goes by, as `RecallReport.settings` has it."""
+        column, plan = self._column(query), self._plan(query, starts=False)
+        index = index_of(self._dataset, column)
+        nearest = plan.scan.nearest or {}
+        probes = (plan.memory.probes or Probes()).fewest if plan.memory else nearest.get("minimum_nprobes")
+        through = index if index is not None and nearest["use_index"] else None
+        return {
+            "index": through and through.name,
+            "index_type": through and through.kind,
+            "distance_type": nearest.get("metric", "hamming" if pa.types.is_uint8(column.value_type) else "l2"),
+            "in_memory": plan.memory is not None,
+            "nprobes": probes if through else None,
+            "refine_factor": nearest.get("refine_factor") if through and not plan.memory else None,
+        }
+
+    def embedded(self, query: Query) -> Query:
+        """*query* with its content embedded by the function of the column that it searches.
+
+        Raises:
+            EmbeddingError: It could not be embedded.
+        """
+        return self._embedded(query, Deadline(None))
 
     def output_schema(self, query: Query) -> pa.Schema:
         """The schema of the rows that `table` returns; content is not embedded for it."""

@@ -25,6 +25,7 @@ from lancelike.query.results import one_batch
 from lancelike.query.take import LanceTakeQueryBuilder, Take, take_from
 from lancelike.search.run import Searcher
 from lancelike.search.take import Taker
+from lancelike.storage import Dataset
 from lancelike.table.handle import Handle
 from lancelike.types import QueryType
 
@@ -168,7 +169,10 @@ class Reading(Handle):
         return any(vector_column in (None, binding.vector_column) for binding in self._bindings)
 
     def _searcher(self) -> Searcher:
-        shown = self._dataset
+        return self._searching(self._dataset)
+
+    def _searching(self, shown: Dataset) -> Searcher:
+        """What searches the version that *shown* shows."""
         return Searcher(
             shown, lambda: self._bindings_in(shown), self._query_vectors, self._records.drift, self._vector_cache
         )
