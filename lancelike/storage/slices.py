@@ -35,7 +35,7 @@ def _nests_structs(kind: pa.DataType) -> bool:
 
 
 def _is_struct(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind)
+    return bool(pa.types.is_struct(kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind))
 
 
 def _is_sliced(array: pa.Array) -> bool:
