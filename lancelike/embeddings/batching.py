@@ -21,6 +21,7 @@ from lancelike.embeddings.rates import paced
 from lancelike.embeddings.retrying import CallStats, call_with_retry
 from lancelike.embeddings.timeouts import within
 from lancelike.errors import BadEmbeddingError, BadInputError, EmbeddingError, shorten
+from lancelike.media import Audio, Image
 
 Answer: TypeAlias = NDArray[Any] | EmbeddingError
 """A vector, shape (ndims,), or (m, ndims) from a function of multivectors; or why there is none."""
@@ -55,6 +56,8 @@ def _packing_order(function: EmbeddingFunction, values: Sequence[Any]) -> Sequen
 def _size(value: Any) -> int:
     if isinstance(value, str):
         return len(value.encode("utf-8", "replace"))
+    if isinstance(value, Image | Audio):
+        return len(value.data()) if value.uri is None else 0
     return len(value) if isinstance(value, bytes | bytearray | memoryview) else 0
 
 

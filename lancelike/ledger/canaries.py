@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lancelike.embeddings import EmbeddingFunction, MediaEmbeddingFunction, TextEmbeddingFunction
+from lancelike.embeddings import EmbeddingFunction, TextEmbeddingFunction
 from lancelike.embeddings.description import description_of
+from lancelike.embeddings.loading import MediaInputs
 from lancelike.media import Audio, Image
 
 TEXT_CANARIES = (
@@ -24,10 +25,8 @@ def canaries_of(function: EmbeddingFunction) -> list[Any]:
 
     A service is sent texts alone, which cost next to nothing.
     """
-    if isinstance(function, TextEmbeddingFunction):
-        return list(TEXT_CANARIES)
-    if not isinstance(function, MediaEmbeddingFunction):
-        return []
+    if not isinstance(function, MediaInputs):
+        return list(TEXT_CANARIES) if isinstance(function, TextEmbeddingFunction) else []
     description = description_of(type(function))
     canaries: list[Any] = list(TEXT_CANARIES) if "text" in function.modalities and function.strings != "source" else []
     if description is not None and description.runs == "local":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lancelike.embeddings import TextEmbeddingFunction
+from lancelike.embeddings.loading import MediaInputs
 from lancelike.errors import QueryError
 from lancelike.media.values import modality_of
 from lancelike.schema.bindings import EmbeddingFunctionConfig
@@ -26,25 +27,27 @@ def refuse_modality(content: Any, vector_column: str, bindings: Sequence[Embeddi
         modality = modality_of(query)
         if modality is None or modality in known:
             continue
-        label = next(b.function.label for b in bindings if b.vector_column == vector_column)
+        function = next(b.function for b in bindings if b.vector_column == vector_column)
         others = [name for name, has in embedded.items() if has is not None and modality in has]
         raise QueryError(
-            f"column {vector_column!r} can't be searched by {_noun(modality)}: its function {label} embeds "
-            f"{_listing(known)}; columns that can: {', '.join(map(repr, others)) or 'none'}"
+            f"column {vector_column!r} can't be searched by {_noun(modality)}: its function "
+            f"{_what_it_embeds(function, known)}; columns that can: {', '.join(map(repr, others)) or 'none'}"
         )
 
 
 def modalities_of(function: Any) -> frozenset[Modality] | None:
     """What *function* embeds; None where that isn't known."""
-    if isinstance(function, TextEmbeddingFunction):
-        return frozenset({"text"})
     declared = getattr(function, "modalities", None)
-    return frozenset(declared) if isinstance(declared, frozenset | set | tuple | list) else None
+    if isinstance(declared, frozenset | set | tuple | list):
+        return frozenset(declared)
+    return frozenset({"text"}) if isinstance(function, TextEmbeddingFunction) else None
 
 
 def _noun(modality: Modality) -> str:
     return {"text": "a text", "image": "an image", "audio": "a sound", "video": "a video"}[modality]
 
 
-def _listing(modalities: Iterable[Modality]) -> str:
-    return ", ".join(sorted(modalities))
+def _what_it_embeds(function: Any, known: Iterable[Modality]) -> str:
+    if isinstance(function, MediaInputs):
+        return function.what_it_embeds()
+    return f"{function.label} embeds {', '.join(sorted(known))}"

@@ -7,6 +7,7 @@ text. How each says it is a `Protocol`, in `wire_protocols.py`.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 KEY = "wire-secret-0123456789"
@@ -73,7 +75,7 @@ class Protocol:
         return True
 
     def texts(self, request: Request) -> list[str] | None:
-        """The texts to embed, or None for a request of another kind, which `other` answers."""
+        """What to embed, an image as `seen` writes it; None for another kind of request, which `other` answers."""
         raise NotImplementedError
 
     def role(self, request: Request) -> Any:
@@ -205,3 +207,9 @@ def vector(text: str, ndims: int = NDIMS) -> NDArray[np.float32]:
     """The vector that a server answers for *text*."""
     digest = hashlib.shake_256(text.encode()).digest(ndims)
     return (np.frombuffer(digest, np.uint8) / 128 - 1).astype(np.float32)
+
+
+def seen(file: bytes) -> str:
+    """One word for the picture that a decoder which knows nothing of EXIF sees in *file*."""
+    with PIL.Image.open(io.BytesIO(file), formats=["JPEG", "PNG", "WEBP"]) as image:
+        return f"image:{image.width}x{image.height}:{hashlib.sha256(image.convert('RGB').tobytes()).hexdigest()}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import PIL.Image
 
-from tests.embeddings.wire import KEY, Protocol, Reply, Request
+from tests.embeddings.wire import KEY, Protocol, Reply, Request, seen
 
 
 def path(request: Request) -> str:
@@ -37,6 +39,14 @@ class OpenAI(Protocol):
 
 def encoded(vector: list[float]) -> str:
     return base64.b64encode(np.array(vector, "<f4").tobytes()).decode()
+
+
+def seen_in_uri(uri: str) -> str:
+    head, _, payload = uri.partition(",")
+    file = base64.b64decode(payload, validate=True)
+    with PIL.Image.open(io.BytesIO(file)) as image:
+        assert head == f"data:{image.get_format_mimetype()};base64"
+    return seen(file)
 
 
 class Azure(OpenAI):
@@ -180,10 +190,14 @@ class Voyage(OpenAI):
 
     def texts(self, request: Request) -> list[str] | None:
         if path(request).endswith("/multimodalembeddings"):
-            return [item["content"][0]["text"] for item in request.body["inputs"]]
+            return [self._content(item["content"]) for item in request.body["inputs"]]
         if path(request).endswith("/contextualizedembeddings"):
             return [parts[0] for parts in request.body["inputs"]]
         return super().texts(request)
+
+    def _content(self, segments: Any) -> str:
+        [segment] = segments
+        return segment["text"] if segment["type"] == "text" else seen_in_uri(segment["image_base64"])
 
     def role(self, request: Request) -> Any:
         return request.body["input_type"]
@@ -207,6 +221,15 @@ class Voyage(OpenAI):
 
 
 class Jina(OpenAI):
+    def texts(self, request: Request) -> list[str] | None:
+        inputs = super().texts(request)
+        return None if inputs is None else [self._input(item) for item in inputs]
+
+    def _input(self, item: Any) -> str:
+        if isinstance(item, str):
+            return item
+        return str(item["text"]) if "text" in item else seen(base64.b64decode(item["image"], validate=True))
+
     def role(self, request: Request) -> Any:
         return request.body.get("task")
 

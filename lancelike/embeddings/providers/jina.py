@@ -1,13 +1,15 @@
-"""Jina's text embeddings."""
+"""Jina's embeddings of texts and images."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.loading import Loaded
 from lancelike.embeddings.providers.remote import HTTPTextFunction, Model, in_order
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction, in_base64
 
 TASKS = {
     "jina-embeddings-v3": ("retrieval.passage", "retrieval.query"),
@@ -18,8 +20,8 @@ TASKS = {
 """Start of the names of the models that have tasks -> the tasks of stored texts and of queries."""
 
 
-class JinaEmbeddings(HTTPTextFunction):
-    """Embeddings from Jina.
+class JinaEmbeddings(RemoteImageFunction, HTTPTextFunction):
+    """Embeddings from Jina; the clip models and v4 take images as well as texts.
 
     Attributes:
         dim: Shortens the vectors of v3 and later models, and of jina-clip-v2.
@@ -47,6 +49,7 @@ class JinaEmbeddings(HTTPTextFunction):
     }
     key_variables: ClassVar = ("JINA_API_KEY", "JINAAI_API_KEY")
     extra: ClassVar = "jina"
+    image_models: ClassVar = ("jina-clip-*", "jina-embeddings-v4*")
     roles: ClassVar = ("source", "query")
     limits: ClassVar = "2048 inputs a request; a longer text is an error, or is cut off by choice"
 
@@ -64,9 +67,16 @@ class JinaEmbeddings(HTTPTextFunction):
         return self.dim or super().ndims()
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        return self._request(texts, role)
+
+    def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
+        items = [{"image": in_base64(v)} if modality == "image" else {"text": v} for modality, v in inputs]
+        return self._request(items, role)
+
+    def _request(self, inputs: list[Any], role: Role) -> Embeddings:
         body = {
             "model": self.name,
-            "input": texts,
+            "input": inputs,
             "task": self._task(role),
             "dimensions": self.dim,
             "truncate": self.truncate,

@@ -1,4 +1,4 @@
-"""Voyage AI's text embeddings."""
+"""Voyage AI's embeddings of texts and images."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.loading import Loaded
 from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction, data_uri
 
 
-class VoyageAIEmbeddingFunction(KeyedTextFunction):
-    """Embeddings from Voyage AI; a contextualized model gets each text as a document of its own.
+class VoyageAIEmbeddingFunction(RemoteImageFunction, KeyedTextFunction):
+    """Embeddings from Voyage AI; the multimodal models take images as well as texts.
+
+    A contextualized model gets each text as a document of its own.
 
     Attributes:
         output_dimension: Length of the vectors of the models that have several.
@@ -44,11 +48,18 @@ class VoyageAIEmbeddingFunction(KeyedTextFunction):
     }
     key_variables: ClassVar = ("VOYAGE_API_KEY",)
     extra: ClassVar = "voyageai"
+    image_models: ClassVar = ("voyage-multimodal-*",)
+    image_formats: ClassVar = frozenset({"JPEG", "PNG", "WEBP"})
     roles: ClassVar = ("source", "query")
-    limits: ClassVar = "1000 inputs and 120,000 tokens a request; a longer text is an error, or is cut off by choice"
+    limits: ClassVar = (
+        "1000 inputs and 120,000 tokens a request; a longer text is an error, or is cut off by choice; "
+        "20 MB and 16 million pixels an image"
+    )
 
     batch_size: int = Field(128, ge=1, le=1000)
     max_batch_tokens: int | None = Field(80_000, ge=1)  # of 120,000, as tokens are guessed
+    max_source_bytes: int = Field(20_000_000, ge=1)
+    max_pixels: int = Field(16_000_000, ge=1)
     output_dimension: int | None = Field(None, ge=1)
     truncation: bool = False
 
@@ -57,11 +68,7 @@ class VoyageAIEmbeddingFunction(KeyedTextFunction):
         return self.output_dimension or super().ndims()
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
-        settings = {
-            "model": self.name,
-            "input_type": "document" if role == "source" else "query",
-            "output_dimension": self.output_dimension,
-        }
+        settings = self._settings(role)
         if "context" in self.name:
             results = self._client.contextualized_embed(inputs=[[text] for text in texts], **settings).results
             return [result.embeddings[0] for result in results]
@@ -72,7 +79,26 @@ class VoyageAIEmbeddingFunction(KeyedTextFunction):
         vectors: Embeddings = reply.embeddings
         return vectors
 
+    def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
+        contents = [{"content": [_segment(each)]} for each in inputs]
+        reply = self._client.multimodal_embed(contents, truncation=self.truncation, **self._settings(role))
+        vectors: Embeddings = reply.embeddings
+        return vectors
+
+    def _settings(self, role: Role) -> dict[str, Any]:
+        return {
+            "model": self.name,
+            "input_type": "document" if role == "source" else "query",
+            "output_dimension": self.output_dimension,
+        }
+
     @made_once
     def _client(self) -> Any:
         voyageai = self._require("voyageai")
         return voyageai.Client(api_key=self._key(), max_retries=0, timeout=self.timeout_s, base_url=self.base_url)
+
+
+def _segment(loaded: Loaded) -> dict[str, str]:
+    if loaded.modality == "image":
+        return {"type": "image_base64", "image_base64": data_uri(loaded.value)}
+    return {"type": "text", "text": loaded.value}

@@ -17,6 +17,7 @@ from lancelike.embeddings import EmbeddingFunction, get_registry
 from lancelike.embeddings.batching import embed_query
 from lancelike.embeddings.providers.gemini import PaLMText
 from lancelike.embeddings.providers.remote import RemoteTextFunction
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction
 from lancelike.embeddings.requests import embed_sources
 from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable, SchemaError
 from tests.embeddings import wire_protocols as wire
@@ -104,7 +105,8 @@ def test_every_remote_function_says_what_it_is() -> None:
     for name in get_registry().names():
         cls = get_registry().get(name)
         if issubclass(cls, RemoteTextFunction):
-            assert (cls.description.runs, cls.description.modalities) == ("remote", ("text",))
+            embedded = ("text", "image") if issubclass(cls, RemoteImageFunction) else ("text",)
+            assert (cls.description.runs, cls.description.modalities) == ("remote", embedded)
             assert cls.description.extra
             assert cls.description.limits
             if cls.description.ndims:
