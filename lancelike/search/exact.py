@@ -13,12 +13,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numkong
 import numpy as np
 from numpy.typing import NDArray
 
+from lancelike.search.codes import CodedQueries, dot_products
 from lancelike.storage.held import LARGEST_SQUARED_NORM, SMALLEST_SQUARED_NORM, HeldVectors, Positions
-from lancelike.storage.parts import coded
 from lancelike.types import DistanceType
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -37,6 +36,8 @@ MOST_CANDIDATES = 2048
 """Rows that codes may leave to be measured; if it is more, and more than a share of all, float32 leaves fewer."""
 FULL_SCAN_SHARE = 32
 """All rows are compared with if one in so many is asked for: finding and copying one costs as much as that."""
+QUERIES_AT_ONCE = 16
+"""Queries whose codes are multiplied by those of all rows in one pass over these."""
 GROUP = 64
 """Rows of which the first pass looks at the nearest only, to bound how far away the k-th may be."""
 
@@ -69,6 +70,7 @@ def nearest(
     among: Positions | None = None,
     lower: float | None = None,
     upper: float | None = None,
+    products: NDArray[np.float32] | None = None,
 ) -> list[Nearest]:
     """The *k* rows nearest to each query; of rows at the same distance, that with the lowest row id first.
 
@@ -80,12 +82,19 @@ def nearest(
         among: Positions of the only rows to look at, ascending; None is all.
         lower: Least distance.
         upper: Distance that all must be below.
+        products: Those of the queries' codes and the rows', shape (m, rows), where they are known; overwritten.
     """
     if among is not None and len(among) * FULL_SCAN_SHARE < held.num_rows:
         part = nearest(held.subset(among), queries, metric, k, lower=lower, upper=upper)
         return [Nearest(among[one.positions], one.distances) for one in part]
     ranker = _Ranker(held, metric, k, among, -np.inf if lower is None else lower, np.inf if upper is None else upper)
-    return [ranker.rank_by_codes(query) for query in queries]
+    if queries.shape[1] > MOST_CODED_NDIMS:
+        return [ranker.rank(query) for query in queries]
+    found: list[Nearest] = []
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        group = slice(start, start + QUERIES_AT_ONCE)
+        found += ranker.rank_by_codes(queries[group], None if products is None else products[group])
+    return found
 
 
 class _Ranker:
@@ -103,14 +112,18 @@ class _Ranker:
         largest = float(held.squared_norms.max(initial=0.0))
         self._longest = math.sqrt(largest * (1 + 2 * self._gamma) + self._underflow)
 
-    def rank_by_codes(self, query: NDArray[np.float32]) -> Nearest:
-        """As `rank`, with a first pass over codes, which are a quarter as long as vectors."""
-        if self._ndims > MOST_CODED_NDIMS:
-            return self.rank(query)
-        code, [scale] = coded(query[np.newaxis])
+    def rank_by_codes(self, queries: NDArray[np.float32], products: NDArray[np.float32] | None = None) -> list[Nearest]:
+        """As `rank`, for each of *queries*, with a first pass over codes, which are a quarter as long as vectors."""
+        coded = CodedQueries.of(queries)
+        if products is None:
+            products = dot_products(self._held, coded.codes)
+        each = zip(queries, coded.scales, coded.lost.tolist(), products, strict=True)
+        return [self._rank_by_products(*one) for one in each]
+
+    def _rank_by_products(
+        self, query: NDArray[np.float32], scale: np.float32, lost: float, products: NDArray[np.float32]
+    ) -> Nearest:
         length = _length(query)
-        lost = float(np.linalg.norm(query.astype(np.float64) - code[0].astype(np.float64) * float(scale)))
-        products = _dot_products_of_codes(self._held, code.astype(np.int8))
         products *= self._held.scales
         products *= scale
         rough = self._rough_distances(products, length)
@@ -238,15 +251,6 @@ def _bound_of_kth(distances: NDArray[np.float32], k: int) -> float:
     if groups >= 8 * k:  # k groups have one within the k-th smallest of the groups' nearest
         distances = distances[: groups * GROUP].reshape(GROUP, groups).min(axis=0)
     return float(np.partition(distances, k - 1)[k - 1])
-
-
-def _dot_products_of_codes(held: HeldVectors, code: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Dot product of *code*, shape (1, ndims), with the code of each row."""
-    products = np.empty(held.num_rows, np.float32)
-    for block, start in zip(held.codes, held.starts, strict=False):
-        if len(block):
-            products[start : start + len(block)] = numkong.cdist(code, block, metric="dot")
-    return products
 
 
 def _dot_products(held: HeldVectors, query: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.query.query import Query
+from lancelike.search.codes import CodedQueries, dot_products_of_runs
 from lancelike.search.exact import Nearest, nearest
-from lancelike.storage.held import HeldVectors, Partitions, Positions
+from lancelike.storage.held import HeldVectors, Partitions, Positions, cut, positions_in
 
 ENOUGH_BYTES = 8 << 20
 """Codes that a query reads when it says nothing of partitions, a byte a dimension: 0.35 ms."""
@@ -20,6 +22,8 @@ ENOUGH_SHARE = 0.02
 """Of the rows, if that is more."""
 ENOUGH_PER_RESULT = 50
 """Rows for each of the k, if that is more."""
+MOST_PRODUCTS = 8 << 20
+"""Products of queries and rows that are kept at once for several queries, which together read each partition once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +91,44 @@ def nearest_in_partitions(
         enough = num_rows
     is_among = None if among is None else _mask(held.num_rows, among)
 
-    def rank(query: NDArray[np.float32]) -> Nearest:
+    def runs_of(query: NDArray[np.float32]) -> Positions | None:
+        """Where to look; None: at every row."""
         order = _by_distance(partitions, query)
         chosen = order[: probes.count(sizes[order], enough, k)]
         if len(chosen) == len(order) and with_tail:
-            return nearest(held, query[np.newaxis], partitions.metric, k, among=among, lower=lower, upper=upper)[0]
-        runs = np.stack([offsets[:, chosen].ravel(), offsets[:, chosen + 1].ravel()], axis=1)
-        view, positions = held.runs(_merged(np.concatenate([runs, *always]), held.starts))
-        inside = None if is_among is None else np.flatnonzero(is_among[positions])
-        [found] = nearest(view, query[np.newaxis], partitions.metric, k, among=inside, lower=lower, upper=upper)
-        return Nearest(positions[found.positions], found.distances)
+            return None
+        runs = np.concatenate([np.stack([offsets[:, chosen].ravel(), offsets[:, chosen + 1].ravel()], axis=1), *always])
+        runs = runs[runs[:, 1] > runs[:, 0]]
+        return runs[np.argsort(runs[:, 0])]
 
-    return [rank(query) for query in queries]
+    def rank(query: int, products: NDArray[np.float32] | None) -> Nearest:
+        merged = _merged(looks[query], held.starts)
+        inside = None if is_among is None else np.flatnonzero(cut(is_among, merged))
+        known = None if products is None else products[np.newaxis]
+        view, asked = held.runs(merged), queries[query, np.newaxis]
+        [near] = nearest(view, asked, metric, k, among=inside, lower=lower, upper=upper, products=known)
+        return Nearest(positions_in(merged, near.positions), near.distances)
+
+    metric, runs = partitions.metric, [runs_of(query) for query in queries]
+    looks = {query: its for query, its in enumerate(runs) if its is not None}
+    whole = [query for query, its in enumerate(runs) if its is None]
+    all_rows = nearest(held, queries[whole], metric, k, among=among, lower=lower, upper=upper)
+    found = dict(zip(whole, all_rows, strict=True))
+    for group in _groups(looks):
+        products: Sequence[NDArray[np.float32] | None] = [None] * len(group)
+        if len(group) > 1 and among is None:
+            codes = CodedQueries.of(queries[group]).codes
+            products = dot_products_of_runs(held, codes, [looks[query] for query in group])
+        found.update((query, rank(query, its)) for query, its in zip(group, products, strict=True))
+    return [found[query] for query in range(len(queries))]
+
+
+def _groups(looks: Mapping[int, Positions]) -> Iterator[list[int]]:
+    """The queries of *looks*, so many at a time that their products are `MOST_PRODUCTS` at most."""
+    rows = max((int((runs[:, 1] - runs[:, 0]).sum()) for runs in looks.values()), default=0)
+    step, asked = max(1, MOST_PRODUCTS // max(1, rows)), list(looks)
+    for start in range(0, len(asked), step):
+        yield asked[start : start + step]
 
 
 def _by_distance(partitions: Partitions, query: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -111,9 +141,7 @@ def _by_distance(partitions: Partitions, query: NDArray[np.float32]) -> NDArray[
 
 
 def _merged(runs: Positions, starts: Positions) -> Positions:
-    """*runs* that are not empty, in order; those that touch are one, unless a block ends there."""
-    runs = runs[runs[:, 1] > runs[:, 0]]
-    runs = runs[np.argsort(runs[:, 0])]
+    """*runs*, which ascend; those that touch are one, unless a block ends there."""
     ends_here = np.ones(len(runs) + 1, np.bool_)
     ends_here[1:-1] = (runs[1:, 0] != runs[:-1, 1]) | np.isin(runs[1:, 0], starts)
     return np.stack([runs[ends_here[:-1], 0], runs[ends_here[1:], 1]], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lancelike.types import DistanceType
 
 Positions: TypeAlias = NDArray[np.intp]
+Value = TypeVar("Value", bound=np.generic)
 
 SMALLEST_SQUARED_NORM, LARGEST_SQUARED_NORM = 1e-20, 1e30
 """Beyond these, products of float32 vanish or overflow, and what Lance then answers is its own affair."""
@@ -104,7 +105,7 @@ class HeldVectors:
         return _gathered(self.blocks, self.starts, positions)
 
     def subset(self, positions: Positions) -> HeldVectors:
-        """The rows at *positions*, which ascend, copied into one block."""
+        """The rows at *positions*, which ascend, copied into one block, to be ranked: they have no addresses."""
         return HeldVectors(
             blocks=(self.vectors(positions),),
             codes=(_gathered(self.codes, self.starts, positions),),
@@ -112,35 +113,49 @@ class HeldVectors:
             scales=self.scales[positions],
             squared_norms=self.squared_norms[positions],
             row_ids=self.row_ids[positions],
-            addresses=self.addresses[positions],
+            addresses=self.addresses[:0],
             by_address=None,
             dead=np.flatnonzero(np.isin(positions, self.dead)) if len(self.dead) else self.dead,
         )
 
-    def runs(self, runs: Positions) -> tuple[HeldVectors, Positions]:
-        """The rows in *runs*, and their positions here; vectors are not copied.
+    def runs(self, runs: Positions) -> HeldVectors:
+        """The rows in *runs*, in their order, to be ranked: they have no addresses, and their vectors are not copied.
 
         Args:
             runs: First position and end of each, shape (runs, 2), ascending; each lies within a block.
         """
-        cuts = [slice(start, stop) for start, stop in runs.tolist()]
-        owners = (np.searchsorted(self.starts, runs[:, 0], side="right") - 1).tolist()
-        firsts = self.starts[owners].tolist()
-        inside = [slice(cut.start - first, cut.stop - first) for cut, first in zip(cuts, firsts, strict=True)]
-        ends = np.cumsum(runs[:, 1] - runs[:, 0])
-        starts = np.concatenate([np.zeros(1, np.intp), ends])
-        view = HeldVectors(
-            blocks=tuple(self.blocks[owner][cut] for owner, cut in zip(owners, inside, strict=True)),
-            codes=tuple(self.codes[owner][cut] for owner, cut in zip(owners, inside, strict=True)),
+        owners = np.searchsorted(self.starts, runs[:, 0], side="right") - 1
+        inside = (runs - self.starts[owners, np.newaxis]).tolist()
+        cuts = [(owner, slice(*ends)) for owner, ends in zip(owners.tolist(), inside, strict=True)]
+        starts = _starts(runs)
+        return HeldVectors(
+            blocks=tuple(self.blocks[owner][inside] for owner, inside in cuts),
+            codes=tuple(self.codes[owner][inside] for owner, inside in cuts),
             starts=starts,
-            scales=_cut(self.scales, cuts),
-            squared_norms=_cut(self.squared_norms, cuts),
-            row_ids=_cut(self.row_ids, cuts),
-            addresses=_cut(self.addresses, cuts),
+            scales=cut(self.scales, runs),
+            squared_norms=cut(self.squared_norms, runs),
+            row_ids=cut(self.row_ids, runs),
+            addresses=self.addresses[:0],
             by_address=None,
             dead=_moved(self.dead, runs, starts),
         )
-        return view, np.arange(starts[-1]) + np.repeat(runs[:, 0] - starts[:-1], runs[:, 1] - runs[:, 0])
+
+
+def cut(values: NDArray[Value], runs: Positions) -> NDArray[Value]:
+    """Those of *values* that are in *runs*, first and end of each, shape (runs, 2)."""
+    return np.concatenate([values[start:stop] for start, stop in runs.tolist()]) if len(runs) else values[:0]
+
+
+def positions_in(runs: Positions, places: Positions) -> Positions:
+    """The positions that are at *places* of *runs*, one after the other."""
+    starts = _starts(runs)
+    run = np.searchsorted(starts, places, side="right") - 1
+    positions: Positions = places - starts[run] + runs[run, 0]
+    return positions
+
+
+def _starts(runs: Positions) -> Positions:
+    return np.concatenate([np.zeros(1, np.intp), np.cumsum(runs[:, 1] - runs[:, 0])])
 
 
 def _gathered(blocks: Sequence[NDArray[Any]], starts: Positions, positions: Positions) -> NDArray[Any]:
@@ -151,10 +166,6 @@ def _gathered(blocks: Sequence[NDArray[Any]], starts: Positions, positions: Posi
         if end > cut
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts or [blocks[0][:0]])
-
-
-def _cut(values: NDArray[Any], cuts: Sequence[slice]) -> NDArray[Any]:
-    return np.concatenate([values[cut] for cut in cuts]) if cuts else values[:0]
 
 
 def _moved(positions: Positions, runs: Positions, starts: Positions) -> Positions:

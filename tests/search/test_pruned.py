@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import lancelike
 from lancelike.index import HnswSq, IvfFlat, IvfPq, IvfRq, IvfSq
 from lancelike.query import Query
-from lancelike.search import Searcher
+from lancelike.search import Searcher, codes, pruned
 from lancelike.search.exact import exact_distances
 from lancelike.search.pruned import Probes
 from lancelike.storage import index as indices
@@ -213,14 +213,37 @@ def test_partitions_that_are_not_those_of_the_centroids(make: Make, monkeypatch:
     assert "exact: the index's partitions are not" in searcher.explain(Query(vector=query))
 
 
-def test_several_queries_are_answered_as_one_by_one(make: Make) -> None:
-    dataset = indexed(make)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("most_products", [1, 2000, 1 << 20])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"minimum_nprobes": 3, "maximum_nprobes": 3},
+        {"minimum_nprobes": 1, "maximum_nprobes": 9, "filter": "n > 4"},
+        {"minimum_nprobes": 2, "maximum_nprobes": 2, "fast_search": True, "upper_bound": 2.5},
+        {"minimum_nprobes": 2, "maximum_nprobes": 2, "lower_bound": 0.5, "offset": 2},
+        {"bypass_vector_index": True},
+    ],
+)
+def test_several_queries_are_answered_as_one_by_one(
+    make: Make, monkeypatch: pytest.MonkeyPatch, metric: Any, most_products: int, asked: dict[str, Any]
+) -> None:
+    """Of rows that are in partitions, were given other vectors, are newer than the index, or were deleted."""
+    monkeypatch.setattr(pruned, "MOST_PRODUCTS", most_products)
+    monkeypatch.setattr(codes, "PRODUCTS_AT_ONCE", 100)
+    rng = np.random.default_rng(5)
+    dataset = make(rows(2000, 0, rng))
+    indices.create_vector_index(dataset, "vector", IvfFlat(distance_type=metric, num_partitions=16, sample_rate=32))
+    dataset.append(rows(100, 2000, rng).to_reader())
+    dataset.update({"n": "n + 1"}, "n = 3")
+    dataset.delete("n = 1")
     searcher = Searcher(dataset, cache=VectorCache(EVERYTHING))
-    queries = np.random.default_rng(5).standard_normal((30, NDIMS)).astype(np.float32)
-    asked: dict[str, Any] = {"minimum_nprobes": 3, "maximum_nprobes": 3, "limit": 4}
-    together = searcher.table(Query(vector=queries, **asked))
-    alone = [searcher.table(Query(vector=query, **asked)) for query in queries]
-    assert together["id"].to_pylist() == [row for each in alone for row in each["id"].to_pylist()]
+    queries = rng.standard_normal((30, NDIMS)).astype(np.float32)
+    together = searcher.table(Query(vector=queries, limit=4, **asked))
+    alone = [searcher.table(Query(vector=query, limit=4, **asked)) for query in queries]
+    for name in ("id", "_distance"):
+        assert together[name].to_pylist() == [value for each in alone for value in each[name].to_pylist()]
+    assert together["query_index"].to_pylist() == [i for i, each in enumerate(alone) for _ in range(each.num_rows)]
 
 
 def test_the_index_answers_while_vectors_are_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
