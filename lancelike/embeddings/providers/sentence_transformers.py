@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lancelike._optional import require
+from lancelike._torchvision import declare_operators
 from lancelike.embeddings.base import Role, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import passes_by_length, valid_text
@@ -299,15 +300,26 @@ def require_backend(backend: Backend) -> None:
 _pools: dict[tuple[LoadedModel, tuple[str, ...]], Any] = {}
 
 
+def _check_importable() -> None:
+    """See that a new process can import sentence-transformers, which has nobody to declare torchvision's operators."""
+    if declare_operators() is not None:
+        raise EmbeddingFunctionUnavailable(
+            "other processes can't import sentence-transformers: torchvision is built for CUDA here, and torch isn't",
+            function="sentence-transformers",
+            hint="install a torchvision that is built like torch, uninstall it, or give one device",
+        )
+
+
 @contextmanager
 def _processes(loaded: LoadedModel, devices: tuple[str, ...]) -> Iterator[Any]:
     """The processes that run the model on *devices*: started at the first call, ended with this process.
 
     Raises:
-        EmbeddingFunctionUnavailable: One of them died.
+        EmbeddingFunctionUnavailable: One of them died, or none could live.
     """
     key = loaded, devices
     if key not in _pools:
+        _check_importable()
         _pools[key] = loaded.model.start_multi_process_pool(list(devices))
     try:
         yield _pools[key]
