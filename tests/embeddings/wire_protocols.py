@@ -58,11 +58,19 @@ class Clarifai(OpenAI):
     max_inputs = 128
 
 
+def cohere_inputs(body: Any) -> list[str]:
+    if "texts" in body:
+        return list(body["texts"])
+    contents = [content for item in body["inputs"] for content in item["content"]]
+    assert len(contents) == len(body["inputs"])
+    return [each["text"] if each["type"] == "text" else seen_in_uri(each["image_url"]["url"]) for each in contents]
+
+
 class Cohere(Protocol):
     refused_key_status = 498
 
     def texts(self, request: Request) -> list[str] | None:
-        return list(request.body["texts"]) if path(request) == "/v2/embed" else None
+        return cohere_inputs(request.body) if path(request) == "/v2/embed" else None
 
     def role(self, request: Request) -> Any:
         return request.body["input_type"]
@@ -73,7 +81,7 @@ class Cohere(Protocol):
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
         assert request.body["embedding_types"] == ["float"]
         billed = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}}
-        return {"id": "1", "embeddings": {"float": vectors}, "texts": request.body["texts"], "meta": billed}
+        return {"id": "1", "embeddings": {"float": vectors}, "texts": request.body.get("texts"), "meta": billed}
 
     def error(self, status: int, message: str) -> Any:
         return {"message": message}

@@ -1,4 +1,4 @@
-"""Cohere's embeddings."""
+"""Cohere's embeddings of texts and images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
+from lancelike.embeddings.loading import Loaded
 from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once, without_none
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction, data_uri
 from lancelike.embeddings.retrying import Verdict, status_of
 
+IMAGES_BYTES = 20_000_000
+"""Most bytes of the images of a request, in base64."""
+IMAGE_BYTES = IMAGES_BYTES * 3 // 4
 
-class CohereEmbeddingFunction(KeyedTextFunction):
-    """Embeddings from Cohere.
+
+class CohereEmbeddingFunction(RemoteImageFunction, KeyedTextFunction):
+    """Embeddings from Cohere; v4 and later models take images as well as texts.
 
     Attributes:
         source_input_type: What texts that are stored are for.
@@ -38,11 +44,15 @@ class CohereEmbeddingFunction(KeyedTextFunction):
     }
     key_variables: ClassVar = ("COHERE_API_KEY", "CO_API_KEY")
     extra: ClassVar = "cohere"
+    image_models: ClassVar = ("embed-v4*", "embed-v5*")
+    image_formats: ClassVar = frozenset({"JPEG", "PNG", "WEBP"})
+    max_request_bytes: ClassVar = IMAGES_BYTES
     roles: ClassVar = ("source", "query")
-    limits: ClassVar = "96 inputs a request; a longer text is an error, or is cut off by choice"
+    limits: ClassVar = "96 inputs and 20 MB of images a request; a longer text is an error, or is cut off by choice"
 
     name: str = "embed-multilingual-v2.0"
     batch_size: int = Field(96, ge=1, le=96)
+    max_source_bytes: int = Field(IMAGE_BYTES, ge=1)
     source_input_type: str = "search_document"
     query_input_type: str = "search_query"
     output_dimension: int | None = Field(None, ge=1)
@@ -57,13 +67,19 @@ class CohereEmbeddingFunction(KeyedTextFunction):
         return "give up" if status_of(error) == 498 else super().classify_error(error)
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        return self._request(role, texts=texts)
+
+    def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
+        return self._request(role, inputs=as_inputs(inputs))
+
+    def _request(self, role: Role, **inputs: Any) -> Embeddings:
         reply = self._client.embed(
             model=self.name,
-            texts=texts,
             input_type=self.source_input_type if role == "source" else self.query_input_type,
             embedding_types=["float"],
             truncate=self.truncate,
             request_options={"max_retries": 0},
+            **inputs,
             **without_none({"output_dimension": self.output_dimension}),
         )
         vectors: Embeddings = reply.embeddings.float_
@@ -73,3 +89,14 @@ class CohereEmbeddingFunction(KeyedTextFunction):
     def _client(self) -> Any:
         cohere = self._require("cohere")
         return cohere.ClientV2(api_key=self._key(), base_url=self.base_url, timeout=self.timeout_s)
+
+
+def as_inputs(inputs: list[Loaded]) -> list[dict[str, Any]]:
+    """Texts and files of images as Cohere takes a mixture of them."""
+    return [{"content": [_content(each)]} for each in inputs]
+
+
+def _content(loaded: Loaded) -> dict[str, Any]:
+    if loaded.modality == "image":
+        return {"type": "image_url", "image_url": {"url": data_uri(loaded.value)}}
+    return {"type": "text", "text": loaded.value}

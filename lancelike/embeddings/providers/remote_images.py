@@ -38,6 +38,8 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
     """The models that take images, `*` standing for any ending."""
     image_formats: ClassVar[frozenset[str]] = frozenset({"JPEG", "PNG"})
     """Formats that the service reads, as Pillow names them, PNG among them."""
+    max_request_bytes: ClassVar[int | None] = None
+    """Most bytes of a request's images in base64; a request of more is halved before it is sent."""
 
     @classmethod
     def _describe(cls) -> FunctionDescription:
@@ -66,7 +68,12 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
         """One request: a vector for each of *inputs*, texts and files of images (at least one), in their order."""
 
     def _takes_images(self) -> bool:
-        return any(fnmatchcase(self.name, pattern) for pattern in self.image_models)
+        return any(fnmatchcase(self._model, pattern) for pattern in self.image_models)
+
+    @property
+    def _model(self) -> str:
+        """The model's name as `image_models` has it."""
+        return self.name
 
     def _embed_prompted(self, texts: Any, role: Role) -> Embeddings:
         given = self.sanitize_input(texts)
@@ -82,11 +89,18 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
         if not inputs:
             return []
         has_images = any(each.modality == "image" for each in inputs)
+        self._refuse_oversized(inputs)
         vectors = self._embed_mixed(inputs, role) if has_images else self._embed([each.value for each in inputs], role)
         if len(vectors) != len(inputs):
             problem = f"{self.label} answered {len(vectors)} vectors for {len(inputs)} inputs"
             raise BadEmbeddingError(problem, function=self.label)
         return vectors
+
+    def _refuse_oversized(self, inputs: list[Loaded]) -> None:
+        size = sum(4 * -(-len(each.value) // 3) for each in inputs if each.modality == "image")
+        if self.max_request_bytes is not None and size > self.max_request_bytes and len(inputs) > 1:
+            problem = f"the images of one request have {size} bytes in base64, and {self.label} takes "
+            raise MediaTooLargeError(f"{problem}{self.max_request_bytes}", limit=self.max_request_bytes)
 
     def _prepared(self, media: Media, limits: MediaLimits) -> bytes:
         assert isinstance(media, Image)  # `modalities` has no sounds

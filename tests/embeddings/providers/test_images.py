@@ -40,14 +40,16 @@ CASES = [
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-clip-v2"}, path="/v1"),
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-embeddings-v4"}, path="/v1", label="jina-v4"),
     Case("voyageai", wire.Voyage, "VOYAGE_API_KEY", "voyageai", {"name": "voyage-multimodal-3.5"}),
+    Case("cohere", wire.Cohere, "COHERE_API_KEY", "cohere", {"name": "embed-v4.0"}),
 ]
-TEXT_MODELS = {"jina": "jina-embeddings-v3", "voyageai": "voyage-3.5"}
-IMAGE_MODELS = {"jina": "jina-clip-", "voyageai": "voyage-multimodal-"}
-FINGERPRINTS = {
-    "jina": "98e889a5327e8966946ca2a0d7224b51",
-    "voyageai": "a6493473b46cd24ac90d7a56b9ed67ec",
-}
-"""Of `jina` as it is and of `voyageai` with voyage-multimodal-3, before they took images."""
+TEXT_MODELS = {"jina": "jina-embeddings-v3", "voyageai": "voyage-3.5", "cohere": "embed-english-v3.0"}
+IMAGE_MODELS = {"jina": "jina-clip-", "voyageai": "voyage-multimodal-", "cohere": "embed-v4"}
+FINGERPRINTS = [
+    ("jina", "jina-clip-v1", "98e889a5327e8966946ca2a0d7224b51"),
+    ("voyageai", "voyage-multimodal-3", "a6493473b46cd24ac90d7a56b9ed67ec"),
+    ("cohere", "embed-v4.0", "315c7e29303a1bb6e6b7aa013e6a22fa"),
+]
+"""Of functions and models, from before they took images."""
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -254,14 +256,23 @@ def test_a_table_of_pictures_is_searched_by_text_and_by_picture(
     assert [row["name"] for row in words] == by_hand[:3]
 
 
-@pytest.mark.parametrize(("name", "known"), FINGERPRINTS.items())
-def test_what_was_paid_for_texts_stays_paid(name: str, known: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VOYAGE_API_KEY", KEY)
-    settings = {"name": "voyage-multimodal-3"} if name == "voyageai" else {}
+@pytest.mark.parametrize(("name", "model", "known"), FINGERPRINTS)
+def test_what_was_paid_for_texts_stays_paid(name: str, model: str, known: str) -> None:
     create = get_registry().get(name).create
-    assert fingerprint(create(**settings)) == known
-    assert fingerprint(create(**settings, fetch_concurrency=2, max_pixels=5)) == known
-    assert fingerprint(create(**settings, strings="text")) != known
+    assert fingerprint(create(name=model)) == known
+    assert fingerprint(create(name=model, fetch_concurrency=2, max_pixels=5)) == known
+    assert fingerprint(create(name=model, strings="text")) != known
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name == "cohere"], ids=str, indirect=True)
+def test_more_bytes_than_a_request_takes_are_sent_in_several(
+    case: Case, server: WireServer, function: EmbeddingFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = ["red", "lime", "blue", "black", "white"]
+    files = [encoded(plain(colour)) for colour in colours]
+    monkeypatch.setattr(type(function), "max_request_bytes", 3 * max(map(len, files)))
+    assert_same(embed_sources(function, files), [of_picture(plain(colour)) for colour in colours])
+    assert sorted(map(len, server.texts)) == [1, 2, 2]
 
 
 def test_a_service_is_known_by_texts_and_none_is_taken_for_a_path(case: Case, server: WireServer) -> None:
