@@ -111,6 +111,8 @@ class _Ranker:
         self._underflow = self._ndims * UNDERFLOW
         largest = float(held.squared_norms.max(initial=0.0))
         self._longest = math.sqrt(largest * (1 + 2 * self._gamma) + self._underflow)
+        scales = held.scales / _lengths(held.squared_norms) if metric == "cosine" else held.scales
+        self._largest_scale = float(scales.max(initial=0.0))
 
     def rank_by_codes(self, queries: NDArray[np.float32], products: NDArray[np.float32] | None = None) -> list[Nearest]:
         """As `rank`, for each of *queries*, with a first pass over codes, which are a quarter as long as vectors."""
@@ -128,7 +130,9 @@ class _Ranker:
         products *= scale
         rough = self._rough_distances(products, length)
         rough[self._out] = np.inf
-        positions = self._candidates(rough, self._coding_error(length, lost))
+        positions = self._candidates(rough, self._most_coding_error(length, lost))
+        error = self._coding_error(length, lost, self._held.scales[positions], self._held.squared_norms[positions])
+        positions = positions[self._candidates(rough[positions], error)]
         if len(positions) > max(MOST_CANDIDATES, self._held.num_rows // FULL_SCAN_SHARE):
             return self.rank(query)
         return self._ranked(query, positions)
@@ -180,11 +184,21 @@ class _Ranker:
             error = gamma * terms + 12 * u * (longest + length) ** 2 + 3 * self._underflow
         return SLACK * error
 
-    def _coding_error(self, length: float, lost: float) -> NDArray[np.float32]:
-        """The most that each rough distance from a query of *length* is off, whose code leaves out *lost* of it."""
-        lengths = np.sqrt(np.maximum(self._held.squared_norms, np.float32(SMALLEST_SQUARED_NORM)))
+    def _most_coding_error(self, length: float, lost: float) -> float:
+        """No less than any of `_coding_error`, which takes as long to compute for all rows as the first pass."""
+        of_scale = math.sqrt(self._ndims) / 2 * (length + lost) * self._largest_scale
+        if self._metric == "cosine":  # the largest scale of a vector of unit length
+            return SLACK**2 * (of_scale + lost) / max(length, math.sqrt(SMALLEST_SQUARED_NORM)) + self._error(length)
+        error = SLACK**2 * (of_scale + self._longest * lost)
+        return (2 if self._metric == "l2" else 1) * error + self._error(length)
+
+    def _coding_error(
+        self, length: float, lost: float, scales: NDArray[np.float32], squared_norms: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The most that rough distances are off from a query of *length*, whose code leaves out *lost* of it."""
+        lengths = _lengths(squared_norms)
         of_scale = math.sqrt(self._ndims) / 2 * (length + lost)
-        error: NDArray[np.float32] = self._held.scales * np.float32(SLACK * of_scale)
+        error: NDArray[np.float32] = scales * np.float32(SLACK * of_scale)
         error += lengths * np.float32(SLACK * lost)
         if self._metric == "cosine":
             error /= lengths * np.float32(length)
@@ -262,6 +276,11 @@ def _dot_products(held: HeldVectors, query: NDArray[np.float32]) -> NDArray[np.f
         np.matmul(block[:whole].reshape(-1, rows, len(query)), query, out=out[:whole].reshape(-1, rows))
         np.matmul(block[whole:], query, out=out[whole:])
     return products
+
+
+def _lengths(squared_norms: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths: NDArray[np.float32] = np.sqrt(np.maximum(squared_norms, np.float32(SMALLEST_SQUARED_NORM)))
+    return lengths
 
 
 def _length(query: NDArray[np.float32]) -> float:

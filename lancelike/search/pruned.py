@@ -143,7 +143,8 @@ def _by_distance(partitions: Partitions, query: NDArray[np.float32]) -> NDArray[
 def _merged(runs: Positions, starts: Positions) -> Positions:
     """*runs*, which ascend; those that touch are one, unless a block ends there."""
     ends_here = np.ones(len(runs) + 1, np.bool_)
-    ends_here[1:-1] = (runs[1:, 0] != runs[:-1, 1]) | np.isin(runs[1:, 0], starts)
+    begins_block = starts[np.searchsorted(starts, runs[1:, 0])] == runs[1:, 0]  # np.isin takes 0.03 ms
+    ends_here[1:-1] = (runs[1:, 0] != runs[:-1, 1]) | begins_block
     return np.stack([runs[ends_here[:-1], 0], runs[ends_here[1:], 1]], axis=1)
 
 
