@@ -30,7 +30,7 @@ _SETTINGS = {
     "target_partition_size",
     "accelerator",
 }
-_OPTIONS = {"replace", "name", "train", "wait_timeout", "progress"}
+_OPTIONS = {"replace", "name", "train", "wait_timeout", "progress", "target_recall"}
 _LEGACY = _SETTINGS | {"metric", "index_type", "vector_column_name", "index_cache_size"}
 _POSITIONS = ("num_partitions", "num_sub_vectors", "vector_column_name", "replace", "accelerator", "index_cache_size")
 """What stood after the metric in the older form."""

@@ -27,6 +27,7 @@ class AsyncIndexing(AsyncHandle):
         name: str | None = None,
         train: bool = True,
         progress: Any = None,
+        target_recall: float | None = None,
     ) -> None:
         """Build an index on *column*. Lance can't be interrupted: cancelled, this ends when the index is built.
 
@@ -38,6 +39,7 @@ class AsyncIndexing(AsyncHandle):
             name: None is `{column}_idx`.
             train: False makes an empty index, to be filled by `optimize`.
             progress: True for a bar, or a callable that takes a dict, which is called in a thread.
+            target_recall: For vectors: then `tune` for that share of the 10 nearest.
 
         Raises:
             ColumnNotFoundError: There is no such column.
@@ -45,6 +47,7 @@ class AsyncIndexing(AsyncHandle):
         """
         table = self._blocking
         options = {"wait_timeout": wait_timeout, "name": name, "train": train, "progress": progress}
+        options["target_recall"] = target_recall
         await write(lambda: table.create_index(column, config, replace=replace is not False, **options))
 
     async def create_index_async(
@@ -109,6 +112,22 @@ class AsyncIndexing(AsyncHandle):
         """How much of the exact answer searches find; arguments and errors are those of `Table.evaluate`."""
         table = self._blocking
         return await read(lambda: table.evaluate(k, sample, vector_column_name, queries=queries, seed=seed))
+
+    async def tune(
+        self,
+        target_recall: float = 0.95,
+        k: int = 10,
+        vector_column_name: str | None = None,
+        *,
+        sample: int = 100,
+        queries: Any = None,
+        seed: int = 0,
+    ) -> RecallReport:
+        """Find and keep the cheapest settings that reach a recall; arguments and errors are those of `Table.tune`."""
+        table = self._blocking
+        return await write(
+            lambda: table.tune(target_recall, k, vector_column_name, sample=sample, queries=queries, seed=seed)
+        )
 
     async def wait_for_index(self, index_names: Iterable[str], timeout: timedelta = timedelta(seconds=300)) -> None:
         """Wait until the indices named cover every row.

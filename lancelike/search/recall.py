@@ -95,6 +95,12 @@ class RecallTest:
         for vector in self._vectors(queries):
             self._hold_out(vector, None)
 
+    def through(self, searcher: Searcher) -> RecallTest:
+        """The same queries, asked of another searcher of the same version."""
+        other = RecallTest(self._dataset, searcher, self._column, self._k)
+        other._held_out = self._held_out
+        return other
+
     def measure(self, **settings: Any) -> RecallReport:
         """Recall of searches with *settings*, fields of a `Query`; none: as searches are made that say nothing."""
         self._answer(self._held_out[0], **settings)

@@ -27,11 +27,20 @@ from lancelike.search.hybrid import complete, fused, fused_schema, sides
 from lancelike.search.modalities import refuse_modality
 from lancelike.search.pruned import Probes
 from lancelike.search.reranking import before_reranking, reranked, sorted_by, without_scores
-from lancelike.search.target import facts_of, index_of, target_column, with_metric, with_refinement
+from lancelike.search.target import (
+    facts_of,
+    index_of,
+    target_column,
+    tuning_of,
+    with_effort,
+    with_metric,
+    with_refinement,
+)
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.index import VectorIndex
 from lancelike.storage.memory import VectorCache
+from lancelike.storage.tuning import Tuning, Way
 
 Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
 
@@ -50,7 +59,7 @@ class SearchPlan:
     memory: MemorySearch | None = None
     """Finds the scan's rows with vectors that are in memory."""
     why: str = ""
-    """Why Lance searches for vectors, and how."""
+    """Why Lance searches for vectors, and how; and what the settings are tuned for."""
 
     def finish(self, rows: pa.Table) -> pa.Table:
         """The rows as they were asked for."""
@@ -123,9 +132,8 @@ class Searcher:
             plans = [self.explain(side, verbose).rstrip() for side in sides(query)]
         else:
             plan = self._plan(self._with_ones(query), starts=False)
-            plans = [
-                plan.memory.explain(verbose) if plan.memory else plan.why + self._dataset.explain(plan.scan, verbose)
-            ]
+            told = plan.memory.explain(verbose) if plan.memory else self._dataset.explain(plan.scan, verbose)
+            plans = [plan.why + told]
         if query.reranker is None:
             return plans[0]
         return "\n".join([str(query.reranker), *(indent(plan, "  ") for plan in plans)])
@@ -137,7 +145,7 @@ class Searcher:
             by_vector, by_words = map(self.analyze, sides(complete(query)))
             return f"Vector Search Plan:\n{by_vector}\nFTS Search Plan:\n{by_words}"
         plan = self._plan(query)
-        return plan.memory.analyze() if plan.memory else plan.why + self._dataset.analyze(plan.scan)
+        return plan.why + (plan.memory.analyze() if plan.memory else self._dataset.analyze(plan.scan))
 
     def settings(self, query: Query) -> dict[str, Any]:
         """What a search for the vector of *query* goes by, as `RecallReport.settings` has it."""
@@ -210,15 +218,20 @@ class Searcher:
         if query.reranker is not None:
             _check_single(query, column)
         index = index_of(self._dataset, column)
-        query = with_refinement(with_metric(query, index), column, index)
+        asked = with_metric(query, index)
+        tuning = tuning_of(self._dataset, asked, column, index)
+        query = with_refinement(with_effort(asked, tuning, "through_lance"), column, index)
         scan = plan_scan(query, column, query.distance_type)
         skipped = query.offset if is_batch(query, column) else 0
         if self._cache is None:
-            return SearchPlan(scan, skipped_per_query=skipped)
-        memory = memory_search(query, scan, self._dataset, column, self._cache, starts=starts)
+            return SearchPlan(scan, skipped_per_query=skipped, why=_tuned(tuning, "through_lance"))
+        by_partitions = with_effort(asked, tuning, "in_memory")
+        memory = memory_search(by_partitions, scan, self._dataset, column, self._cache, starts=starts)
         if isinstance(memory, MemorySearch):
-            return SearchPlan(scan, skipped_per_query=skipped, memory=memory)
-        return SearchPlan(scan, skipped_per_query=skipped, why=_why(scan, index, memory))
+            why = _tuned(tuning, "in_memory")
+            return SearchPlan(scan, skipped_per_query=skipped, memory=memory, why=why)
+        why = _why(scan, index, memory) + _tuned(tuning, "through_lance")
+        return SearchPlan(scan, skipped_per_query=skipped, why=why)
 
     @property
     def _bindings(self) -> Bindings:
@@ -283,6 +296,13 @@ def _why(scan: Scan, index: VectorIndex | None, reason: str) -> str:
     through = "no index" if index is None or not nearest.get("use_index", True) else f"{index.name} ({index.kind})"
     settings = [f"{name}={nearest[name]}" for name in ("minimum_nprobes", "refine_factor", "ef") if name in nearest]
     return f"LanceSearch: {', '.join([through, *settings])}; not from memory: {reason}\n"
+
+
+def _tuned(tuning: Tuning | None, way: Way) -> str:
+    if tuning is None or (effort := tuning.effort(way)) is None:
+        return ""
+    found = f"{effort.recall:.3f} of the {tuning.k} nearest when tuned for {tuning.target_recall:g}"
+    return f"Tuned: nprobes={effort.nprobes}, refine_factor={effort.refine_factor or 'default'} found {found}\n"
 
 
 def _is_several(content: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -344,10 +344,22 @@ def num_partitions(dataset: Dataset, name: str) -> int | None:
 
     Those of HNSW don't count: a graph is not searched whole, and one may hold a million rows.
     """
+    found = _statistics(dataset, name)
+    return None if "HNSW" in str(found["index_type"]) else _partition_count(found) or None
+
+
+def all_partitions(dataset: Dataset, name: str) -> int:
+    """Partitions of the vector index *name*, graphs too: the largest nprobes that means anything; 0 if it is empty."""
+    return _partition_count(_statistics(dataset, name))
+
+
+def _statistics(dataset: Dataset, name: str) -> dict[str, Any]:
     with dataset.errors():
-        found = dataset.lance.stats.index_stats(name)
-    counts = [part["num_partitions"] for part in found["indices"] if "num_partitions" in part]
-    return None if "HNSW" in str(found["index_type"]) else max(counts, default=None)
+        return dict(dataset.lance.stats.index_stats(name))
+
+
+def _partition_count(statistics: Mapping[str, Any]) -> int:
+    return max((part.get("num_partitions", 0) for part in statistics["indices"]), default=0)
 
 
 def default_config(dataset: Dataset, column: str) -> IvfPq | IvfFlat | BTree:

@@ -13,13 +13,15 @@ from lancelike.job import Job
 from lancelike.legacy import fts_arguments, index_arguments, warn_deprecated
 from lancelike.query import FtsToken
 from lancelike.search.target import facts_of
+from lancelike.search.tuning import check_target
 from lancelike.storage import index as indices
+from lancelike.storage import tuning
 from lancelike.storage.fulltext import tantivy_index
 from lancelike.storage.tokenizing import tokenize_as_indexed
-from lancelike.table.handle import Handle
+from lancelike.table.recall import Recall
 
 
-class Indexing(Handle):
+class Indexing(Recall):
     """Builds, lists, drops and waits for indices."""
 
     def create_index(self, column: str | None = None, config: Any = None, *older: Any, **arguments: Any) -> None:
@@ -33,20 +35,29 @@ class Indexing(Handle):
             config: One of the classes in `lancelike.index`. None takes IvfPq for a vector, BTree for a scalar.
             *older: What LanceDB's older form has by position.
             **arguments: `replace=True` (build again what is there), `name=` (default `{column}_idx`), `train=True`,
-                `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict).
+                `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict), `target_recall=` (for
+                vectors: then `tune` for that share of the 10 nearest).
 
         Raises:
             ColumnNotFoundError: There is no such column.
             IndexExistsError: `replace=False` and the index is there.
+            QueryError: A setting does not fit the column; or the index, which is there now, can't reach
+                `target_recall`.
         """
         column, config, options = index_arguments(column, config, older, arguments)
         wait_timeout: timedelta | None = options.pop("wait_timeout", None)
         if config is None:
             config = indices.default_config(self._shown, column)
+        target_recall: float | None = options.pop("target_recall", None)
+        if target_recall is not None:
+            _check_tunable(column, config, target_recall)
         create = indices.create_vector_index if isinstance(config, VectorIndex) else indices.create_scalar_index
         with index_progress(options.pop("progress", None)) as progress:
             name = create(self._shown, column, config, progress=progress, **options)
+        tuning.forget(self._shown, name)
         self._upkeep.after_write(self._shown)
+        if target_recall is not None:
+            self.tune(target_recall, vector_column_name=column)
         if wait_timeout is not None:
             self.wait_for_index([name], wait_timeout)
 
@@ -170,8 +181,9 @@ class Indexing(Handle):
         return indices.index_stats(self._dataset, index_name)
 
     def drop_index(self, name: str) -> None:
-        """Drop the index *name*; the rows stay."""
+        """Drop the index *name*, and what was tuned for it; the rows stay."""
         indices.drop_index(self._shown, name)
+        tuning.forget(self._shown, name)
 
     def prewarm_index(self, name: str) -> None:
         """Read the index *name* into memory, and the vectors that it is on if they fit, so that no search need do so.
@@ -193,3 +205,11 @@ class Indexing(Handle):
             IndexTimeoutError: They don't after *timeout*.
         """
         indices.wait_for_index(self._shown, list(index_names), timeout.total_seconds())
+
+
+def _check_tunable(column: str, config: Any, target_recall: float) -> None:
+    check_target(target_recall)
+    if not isinstance(config, VectorIndex):
+        raise QueryError(
+            f"target_recall is for indices of vectors; a {type(config).__name__} on {column!r} misses none"
+        )

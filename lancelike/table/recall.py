@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from lancelike.query import Query
+from lancelike.query.plan import VectorColumn
 from lancelike.search.recall import RecallReport, recall_test
-from lancelike.search.target import facts_of, target_column
+from lancelike.search.run import Searcher
+from lancelike.search.target import facts_of, index_of, target_column
+from lancelike.search.tuning import check_target, find_tuning
+from lancelike.storage import Dataset
+from lancelike.storage.index import all_partitions
+from lancelike.storage.tuning import note
 from lancelike.table.reading import Reading
 
 
 class Recall(Reading):
-    """Measures recall."""
+    """Measures recall, and sets what searches go by for it."""
 
     def evaluate(
         self,
@@ -43,6 +49,66 @@ class Recall(Reading):
             EmbeddingError: *queries* could not be embedded.
         """
         shown = self._dataset.frozen()
-        column = target_column(Query(vector_column=vector_column_name), facts_of(shown), self._bindings_in(shown))
-        test = recall_test(shown, self._searching(shown), column, k=k, sample=sample, queries=queries, seed=seed)
-        return test.measure()
+        column = self._vector_column(shown, vector_column_name)
+        return recall_test(
+            shown, self._searching(shown), column, k=k, sample=sample, queries=queries, seed=seed
+        ).measure()
+
+    def tune(
+        self,
+        target_recall: float = 0.95,
+        k: int = 10,
+        vector_column_name: str | None = None,
+        *,
+        sample: int = 100,
+        queries: Any = None,
+        seed: int = 0,
+    ) -> RecallReport:
+        """Find the cheapest `nprobes`, and `refine_factor` through Lance, that reach a recall, and keep them.
+
+        They are kept with the column, for this index, in a commit: searches from any handle that give no nprobes of
+        their own go by them, until the index is dropped or built anew. Searches in memory and those through Lance have
+        settings of their own, and both are tuned; the report is of those that this handle makes. Without an index,
+        searches are exact, and nothing is kept.
+
+        The mean recall decides, on two samples: on one the settings are chosen, and on the other, which is reported,
+        they have to hold. *queries* serve as both.
+
+        Args:
+            target_recall: Share of the *k* nearest to be found.
+            k: Rows asked for.
+            vector_column_name: The column; not needed if there is one.
+            sample: Rows to draw for each sample.
+            queries: Searched by instead, as in `evaluate`.
+            seed: The same one draws the same rows.
+
+        Raises:
+            QueryError: No setting of the index reaches *target_recall*, which then says what the best is and keeps
+                nothing; or as for `evaluate`.
+            ColumnNotFoundError: There is no such column.
+            ReadOnlyTableError: The handle shows a past version.
+        """
+        check_target(target_recall)
+        shown = self._dataset.frozen()
+        column, here = self._vector_column(shown, vector_column_name), self._searching(shown)
+        asked = {"k": k, "sample": sample, "queries": queries}
+        choosing = recall_test(shown, here, column, seed=seed, **asked)
+        checking = choosing if queries is not None else recall_test(shown, here, column, seed=seed + 1, **asked)
+        index = index_of(shown, column)
+        held = self._vector_cache.known(shown, column) if self._vector_cache else None
+        if index is None or not (num_partitions := all_partitions(shown, index.name)):
+            return checking.measure()
+        tuning, report = find_tuning(
+            choosing,
+            checking,
+            Searcher(shown),
+            target=target_recall,
+            index=index,
+            num_partitions=num_partitions,
+            held=held,
+        )
+        note(self._shown, column.name, tuning)
+        return report
+
+    def _vector_column(self, shown: Dataset, name: str | None) -> VectorColumn:
+        return target_column(Query(vector_column=name), facts_of(shown), self._bindings_in(shown))
