@@ -63,7 +63,13 @@ def cohere_inputs(body: Any) -> list[str]:
         return list(body["texts"])
     contents = [content for item in body["inputs"] for content in item["content"]]
     assert len(contents) == len(body["inputs"])
-    return [each["text"] if each["type"] == "text" else seen_in_uri(each["image_url"]["url"]) for each in contents]
+    return [each["text"] if each["type"] == "text" else seen_in_uri(image_uri(each)) for each in contents]
+
+
+def image_uri(content: Any) -> str:
+    """Cohere's own service wraps it, that on Bedrock does not."""
+    given = content["image_url"]
+    return str(given["url"] if isinstance(given, dict) else given)
 
 
 class Cohere(Protocol):
@@ -156,8 +162,18 @@ class Bedrock(Protocol):
             return None
         body = request.body
         if "singleEmbeddingParams" in body:
-            return [body["singleEmbeddingParams"]["text"]["value"]]
-        return list(body["texts"]) if "cohere" in path(request) else [body["inputText"]]
+            return [self._nova_input(body["singleEmbeddingParams"])]
+        if "cohere" in path(request):
+            return cohere_inputs(body)
+        return [body["inputText"] if "inputText" in body else seen(base64.b64decode(body["inputImage"]))]
+
+    def _nova_input(self, parameters: Any) -> str:
+        if "text" in parameters:
+            return str(parameters["text"]["value"])
+        image = parameters["image"]
+        file = base64.b64decode(image["source"]["bytes"], validate=True)
+        assert seen_in_uri(f"data:image/{image['format']};base64,{image['source']['bytes']}") == seen(file)
+        return seen(file)
 
     def role(self, request: Request) -> Any:
         body = request.body
@@ -166,6 +182,7 @@ class Bedrock(Protocol):
     def ndims(self, request: Request) -> Any:
         body = request.body
         asked = body.get("dimensions") or body.get("output_dimension")
+        asked = asked or body.get("embeddingConfig", {}).get("outputEmbeddingLength")
         return asked or body.get("singleEmbeddingParams", {}).get("embeddingDimension")
 
     def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:

@@ -1,4 +1,4 @@
-"""Text embeddings of the models that AWS Bedrock serves."""
+"""Embeddings of texts and images by the models that AWS Bedrock serves."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
-from lancelike.embeddings.providers.remote import Model, RemoteTextFunction, made_once, without_none
+from lancelike.embeddings.loading import Loaded
+from lancelike.embeddings.providers.remote import Model, made_once, without_none
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction, data_uri, in_base64
 from lancelike.errors import VariableNotFoundError
+from lancelike.media.formats import mime_type
 
 COHERE_TEXTS = 96
 """Most texts in one call of Cohere's models; the others take one."""
+NOVA_PURPOSES = {"text": "TEXT_RETRIEVAL", "image": "GENERIC_RETRIEVAL"}
+"""What a query is for to Nova, by its modality."""
 GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
 """Prefixes of inference profiles, which spread the calls of one model over regions."""
 
 
-class BedRockText(RemoteTextFunction):
+IMAGE_BYTES = 5_000_000
+"""Most bytes of an image by default: the least that a model here takes."""
+
+
+class BedRockText(RemoteImageFunction):
     """Embeddings from AWS Bedrock: Amazon's Titan and Nova, and Cohere's models.
 
-    The models of Amazon take one text a call, which is why many calls are under way at once.
+    The models of Amazon take one input a call, which is why many calls are under way at once. Titan's image model, Nova
+    and Cohere's v4 take images as well as texts.
 
     Attributes:
         name: Id of the model, or of an inference profile, with or without a prefix like `us.`, or its ARN.
@@ -38,20 +48,26 @@ class BedRockText(RemoteTextFunction):
         "amazon.titan-embed-text-v1": Model(1536, 8192),
         "amazon.titan-embed-g1-text-02": Model(1536, 8192),
         "amazon.titan-embed-text-v2:0": Model(1024, 8192),
+        "amazon.titan-embed-image-v1": Model(1024, 128),
         "amazon.nova-2-multimodal-embeddings-v1:0": Model(3072, 8192),
         "cohere.embed-english-v3": Model(1024, 512),
         "cohere.embed-multilingual-v3": Model(1024, 512),
         "cohere.embed-v4:0": Model(1536, 128_000),
     }
+    image_models: ClassVar = ("amazon.titan-embed-image-*", "amazon.nova-*-multimodal-*", "cohere.embed-v4*")
+    max_request_bytes: ClassVar = 20_000_000
     extra: ClassVar = "bedrock"
     key_variables: ClassVar = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     roles: ClassVar = ("source", "query")
-    limits: ClassVar = "Titan and Nova take one input a call, Cohere's models 96; a longer text is an error"
+    limits: ClassVar = (
+        "Titan and Nova take one input a call, Cohere's models 96, with 20 MB of images; a longer text is an error"
+    )
     transport_settings: ClassVar = frozenset({"stated_ndims", "assumed_role"})
 
     name: str = "amazon.titan-embed-text-v1"
     batch_size: int = Field(1, ge=1, le=COHERE_TEXTS)
     max_concurrency: int = Field(8, ge=1)
+    max_source_bytes: int = Field(IMAGE_BYTES, ge=1)
     region: str = "us-east-1"
     assumed_role: str | None = None
     profile_name: str | None = None
@@ -84,19 +100,38 @@ class BedRockText(RemoteTextFunction):
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
         if self._model.startswith("cohere."):
-            return self._embed_by_cohere(texts, role)
-        embed_one = self._embed_by_nova if self._model.startswith("amazon.nova") else self._embed_by_titan
-        return [embed_one(text, role) for text in texts]
+            return self._embed_by_cohere({"texts": texts}, role)
+        return self._embed_each([Loaded("text", text) for text in texts], role)
 
-    def _embed_by_titan(self, text: str, role: Role) -> list[float]:
-        vector: list[float] = self._invoke({"inputText": text, "dimensions": self.dim})["embedding"]
+    def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
+        if self._model.startswith("cohere."):
+            return self._embed_by_cohere({"inputs": [{"content": [_content(each)]} for each in inputs]}, role)
+        return self._embed_each(inputs, role)
+
+    def _embed_each(self, inputs: list[Loaded], role: Role) -> Embeddings:
+        if self._model.startswith("amazon.nova"):
+            return [self._embed_by_nova(each, role) for each in inputs]
+        return [self._embed_by_titan(each) for each in inputs]
+
+    def _embed_by_titan(self, loaded: Loaded) -> list[float]:
+        is_image = loaded.modality == "image"
+        body = {"inputImage": in_base64(loaded.value)} if is_image else {"inputText": loaded.value}
+        vector: list[float] = self._invoke({**body, **self._titan_length()})["embedding"]
         return vector
 
-    def _embed_by_nova(self, text: str, role: Role) -> list[float]:
+    def _titan_length(self) -> dict[str, Any]:
+        if "titan-embed-image" in self._model and self.dim is not None:
+            return {"embeddingConfig": {"outputEmbeddingLength": self.dim}}
+        return {"dimensions": self.dim}
+
+    def _embed_by_nova(self, loaded: Loaded, role: Role) -> list[float]:
+        is_image = loaded.modality == "image"
         parameters = {
-            "embeddingPurpose": "GENERIC_INDEX" if role == "source" else "TEXT_RETRIEVAL",
+            "embeddingPurpose": "GENERIC_INDEX" if role == "source" else NOVA_PURPOSES[loaded.modality],
             "embeddingDimension": self.ndims(),
-            "text": {"truncationMode": "NONE", "value": text},
+            loaded.modality: _nova_image(loaded.value)
+            if is_image
+            else {"truncationMode": "NONE", "value": loaded.value},
         }
         body = {
             "schemaVersion": "nova-multimodal-embed-v1",
@@ -106,9 +141,9 @@ class BedRockText(RemoteTextFunction):
         vector: list[float] = self._invoke(body)["embeddings"][0]["embedding"]
         return vector
 
-    def _embed_by_cohere(self, texts: list[str], role: Role) -> Embeddings:
+    def _embed_by_cohere(self, inputs: dict[str, Any], role: Role) -> Embeddings:
         input_type = self.source_input_type if role == "source" else self.query_input_type
-        reply = self._invoke({"texts": texts, "input_type": input_type, "output_dimension": self.dim})
+        reply = self._invoke({**inputs, "input_type": input_type, "output_dimension": self.dim})
         answered = reply["embeddings"]
         vectors: Embeddings = answered["float"] if isinstance(answered, dict) else answered
         return vectors
@@ -154,3 +189,14 @@ class BedRockText(RemoteTextFunction):
             extra_args={"RoleSessionName": self.role_session_name},
         )
         return credentials.DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+
+
+def _content(loaded: Loaded) -> dict[str, str]:
+    if loaded.modality == "image":
+        return {"type": "image_url", "image_url": data_uri(loaded.value)}
+    return {"type": "text", "text": loaded.value}
+
+
+def _nova_image(file: bytes) -> dict[str, Any]:
+    image_format = mime_type(file).partition("/")[2]
+    return {"format": image_format, "detailLevel": "STANDARD_IMAGE", "source": {"bytes": in_base64(file)}}
