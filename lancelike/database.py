@@ -119,7 +119,8 @@ class DBConnection:
         *,
         namespace_path: Sequence[str] | None = None,
     ) -> list[str]:
-        """Names of the tables, sorted; all of them unless *limit* is given."""
+        """Older spelling of `list_tables(...).tables`."""
+        warn_deprecated("table_names()", "list_tables().tables")
         return self.list_tables(namespace_path, page_token, limit).tables
 
     def create_table(
@@ -457,7 +458,7 @@ def connect(
 
     Example:
         >>> import lancelike
-        >>> lancelike.connect("memory://").table_names()
+        >>> lancelike.connect("memory://").list_tables().tables
         []
     """
     return DBConnection(

@@ -99,10 +99,10 @@ class AsyncConnection:
         namespace_path: Sequence[str] | None = None,
         start_after: str | None = None,
     ) -> list[str]:
-        """Names of the tables, sorted; all of them unless *limit* is given. *start_after* is *page_token*."""
-        connection = self._blocking
+        """Older spelling of `list_tables(...).tables`; *start_after* is *page_token*."""
+        warn_deprecated("table_names()", "list_tables().tables")
         after = start_after if page_token is None else page_token
-        return await read(lambda: connection.table_names(after, limit, namespace_path=namespace_path))
+        return (await self.list_tables(namespace_path, after, limit)).tables
 
     async def create_table(
         self,
@@ -275,7 +275,7 @@ async def connect_async(
         >>> async def names():
         ...     db = await lancelike.connect_async("memory://")
         ...     await db.create_table("docs", [{"id": 1}])
-        ...     return await db.table_names()
+        ...     return (await db.list_tables()).tables
         >>> asyncio.run(names())
         ['docs']
     """

@@ -112,7 +112,7 @@ def run_search(options: argparse.Namespace) -> None:
 def run_tables(options: argparse.Namespace) -> None:
     """Print each table's name, number of rows, columns, and what embeds what."""
     database = open_database(options.dir)
-    rows = [describe(database.open_table(name)) for name in database.table_names()]
+    rows = [describe(database.open_table(name)) for name in database.list_tables().tables]
     if rows:
         print_rows(rows)
     else:

@@ -51,6 +51,7 @@ class QueryBuilder:
 
     def __init__(self, query: Query) -> None:
         self._query = query
+        self._filters = [] if query.filter is None else [query.filter]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._query!r})"
@@ -74,7 +75,8 @@ class QueryBuilder:
         """
         if where is None:
             return self
-        return self._with(filter=all_of([self._query.filter, sql_of(where)]), postfilter=not prefilter)
+        self._filters.append(sql_of(where))
+        return self._with(filter=all_of(self._filters), postfilter=not prefilter)
 
     def select(self, columns: Sequence[str] | Mapping[str, Expression] | None) -> Self:
         """Return only these columns, and `_distance`, `_score` or `_relevance_score` where there is one.

@@ -10,6 +10,7 @@ from lancelike.calls import current_call
 from lancelike.errors import TableExistsError
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.location import Location, write_first_version
+from lancelike.storage.names import check_column_names
 from lancelike.storage.pulling import Pull, callers_errors
 from lancelike.storage.reading import Reading
 from lancelike.storage.writing import Writing
@@ -42,7 +43,9 @@ class Dataset(Reading, Writing):
 
         Raises:
             TableExistsError: There is a table of that name, and mode is `"create"`.
+            SchemaError: A column has a name that can't be read again.
         """
+        check_column_names(reader.schema.names)
         if mode == "overwrite" and location.exists(name):
             dataset = cls.open(location, name)
             dataset.overwrite(reader, data_storage_version=data_storage_version)

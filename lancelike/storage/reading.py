@@ -127,8 +127,10 @@ def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] 
 def _projection_of(
     shown: LanceDataset, columns: Sequence[str] | Mapping[str, str] | None
 ) -> list[str] | dict[str, str] | None:
-    """A projection to take rows with: Lance panics there, with a trace on stderr, at a name it does not know."""
-    if columns is not None and not isinstance(columns, Mapping):
+    """A projection to take rows with; Lance panics there at a name it does not know, or looks for rows of no column."""
+    if isinstance(columns, Mapping):
+        _ = shown.scanner(columns=_projection(columns)).projected_schema  # names what isn't there
+    elif columns is not None:
         for name in columns:
             if not name.startswith(_SYSTEM_COLUMNS) and not shown.lance_schema.field(name):
                 raise ColumnNotFoundError(name, shown.schema.names)

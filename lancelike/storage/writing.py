@@ -16,6 +16,7 @@ from lancelike.calls import current_call, running
 from lancelike.errors import CommitConflictError
 from lancelike.query.predicates import check_filter, check_sql
 from lancelike.storage.merging import MergeClauses, merge
+from lancelike.storage.names import check_column_names
 from lancelike.storage.pulling import Pull, Spool, callers_errors
 from lancelike.storage.rewriting import Rewrite, RowTransform, Transform
 from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
@@ -224,6 +225,7 @@ class Writing(Showing):
     def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:
         """Add columns: SQL expressions by name, or fields, which start null; the new version."""
         new = dict(transforms) if isinstance(transforms, Mapping) else transforms
+        check_column_names(_names(new))
         self.change(lambda latest: latest.add_columns(new))
         return self.version
 
@@ -233,6 +235,7 @@ class Writing(Showing):
         Args:
             alterations: Each has `"path"` and any of `"rename"`, `"data_type"`, `"nullable"`.
         """
+        check_column_names(each["rename"] for each in alterations if each.get("rename") is not None)
         ours = [{("name" if key == "rename" else key): value for key, value in each.items()} for each in alterations]
         self.change(lambda latest: latest.alter_columns(*ours))
         return self.version
@@ -246,8 +249,9 @@ class Writing(Showing):
         """Add *reader*'s columns but *right_on* to the rows whose *left_on* equals it, null to others; the new version.
 
         Raises:
-            SchemaError: The table has a column of one of those names.
+            SchemaError: The table has a column of one of those names, or one can't be read again.
         """
+        check_column_names(reader.schema.names)
         self.change(lambda latest: latest.merge(reader, left_on, right_on))
         return self.version
 
@@ -256,6 +260,12 @@ class Writing(Showing):
         text = {_text(key): _text(value) for key, value in metadata.items()}
         self.change(lambda latest: latest.update_schema_metadata(text, replace=True))
         return self.version
+
+
+def _names(columns: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> list[str]:
+    if isinstance(columns, pa.Field):
+        return [columns.name]
+    return list(columns) if isinstance(columns, Mapping) else [field.name for field in columns]
 
 
 def _text(value: bytes | str) -> str:

@@ -114,7 +114,7 @@ async def test_a_table_that_is_not_created(tmp_path: Path) -> None:
     await cancel_at(db.create_table("docs", ROWS, schema=docs(service.function("no table"))), service.reached)
     service.let_go.set()
     await asyncio.sleep(0.5)
-    assert await db.table_names() == []
+    assert (await db.list_tables()).tables == []
     with pytest.raises(TableNotFoundError):
         await db.open_table("docs")
     assert not [each for each in (tmp_path / "db").iterdir() if each.name != "_lancelike"]

@@ -44,15 +44,15 @@ def test_tables_come_and_go(face: Face, uri: str) -> None:
     async def scenario(db: Any) -> None:
         for name in ("b", "a", "c"):
             await db.create_table(name, VECTORS)
-        assert await db.table_names() == ["a", "b", "c"]
+        assert (await db.list_tables()).tables == ["a", "b", "c"]
         page = await db.list_tables(limit=2)
         assert (page.tables, page.page_token) == (["a", "b"], "b")
         await db.rename_table("a", "z")
         await db.drop_table("b")
-        assert await db.table_names() == ["c", "z"]
+        assert (await db.list_tables()).tables == ["c", "z"]
         assert await (await db.open_table("z")).count_rows() == 10
         await db.drop_all_tables()
-        assert await db.table_names() == []
+        assert (await db.list_tables()).tables == []
 
     play(face, scenario, uri)
 

@@ -110,7 +110,7 @@ async def test_what_is_closed_leads_nowhere(tmp_path: Path) -> None:
         assert repr(other).startswith("AsyncTable(name='t', _conn=AsyncConnection(uri=")
     assert not db.is_open()
     with pytest.raises(ConnectionClosedError, match="Connection is closed"):
-        await db.table_names()
+        await db.list_tables()
     assert await other.count_rows() == 10
 
 
@@ -123,3 +123,10 @@ async def test_older_spellings_warn_where_they_are_written(tmp_path: Path) -> No
     with pytest.warns(DeprecationWarning, match="drop_all_tables") as caught:
         await db.drop_database()
     assert caught[0].filename == __file__
+
+
+async def test_the_older_spelling_of_list_tables_warns(tmp_path: Path) -> None:
+    db = await lancelike.connect_async(tmp_path)
+    await db.create_table("a", [{"id": 1}])
+    with pytest.warns(DeprecationWarning, match=r"table_names\(\) is deprecated"):
+        assert await db.table_names(start_after="") == ["a"]

@@ -42,7 +42,7 @@ def test_a_first_table(uri: str) -> None:
         db.create_table("my_table", data=data)
     db.create_table("my_table", data, exist_ok=True)
     tbl = db.create_table("my_table", data, mode="overwrite")
-    assert "my_table" in db.table_names()
+    assert "my_table" in db.list_tables().tables
 
     tbl.add(
         [{"vector": [1.3, 1.4], "item": "fizz", "price": 100.0}, {"vector": [9.5, 56.2], "item": "buzz", "price": 5}]
@@ -58,7 +58,7 @@ def test_a_first_table(uri: str) -> None:
     db.drop_table("my_table")
     with pytest.raises(ValueError, match="Table 'my_table' was not found"):
         db.open_table("my_table")
-    assert list(db.table_names()) == []
+    assert list(db.list_tables().tables) == []
 
 
 def test_frames_in_and_out(uri: str) -> None:

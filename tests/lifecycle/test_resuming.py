@@ -180,7 +180,7 @@ def test_create_table_resumes_too(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="cut off"):
         create_docs(db, spy, data=stream())
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
     paid = len(spy.sent)
     assert paid > 0
     table = create_docs(db, spy, data=rows_of(0, 3_000))

@@ -34,7 +34,7 @@ LEAVES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.decimal128(10, 2): st.decimals(-(10**7), 10**7, places=2, allow_nan=False),
 }
 NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters=".\0", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6
+    st.characters(codec="utf-8", exclude_characters=".\0`", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6
 )
 
 Kind = tuple[pa.DataType, st.SearchStrategy[Any]]

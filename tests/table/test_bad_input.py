@@ -141,7 +141,7 @@ def test_a_bad_vector_where_a_function_fills_the_column(folder: Path, db: lancel
 def test_ragged_vectors_of_a_new_table(db: lancelike.DBConnection, folder: Path) -> None:
     with pytest.raises(BadVectorError, match=r"row 2, column 'vector': .*length 3"):
         db.create_table("t", [{"vector": [1.0, 2.0]}, {"vector": [3.0, 4.0]}, {"vector": [1.0, 2.0, 3.0]}])
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
     assert list(folder.glob("*")) == []
 
 
@@ -314,7 +314,7 @@ def test_a_reader_that_raises(plain: lancelike.Table, folder: Path, write: Write
 def test_a_table_whose_rows_fail_is_not_made(db: lancelike.DBConnection, folder: Path, mode: Any) -> None:
     with pytest.raises(Broken):
         db.create_table("t", breaking(row, 30_000), mode=mode)
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
     assert list(folder.glob("*")) == []
 
 
@@ -364,7 +364,7 @@ def test_a_full_disk(plain: lancelike.Table, folder: Path, write: str) -> None:
     with unchanged(plain, folder):
         done = subprocess.run([sys.executable, "-c", FULL_DISK, folder, write], capture_output=True, text=True)
         assert done.returncode == 42, done.stderr
-    assert lancelike.connect(folder).table_names() == ["plain"]
+    assert lancelike.connect(folder).list_tables().tables == ["plain"]
 
 
 # -- unknown columns ---------------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_a_corrupted_manifest(plain: lancelike.Table, folder: Path, damage: byte
             ask()
         assert "plain.lance" in str(caught.value)
         assert ".rs:" not in str(caught.value)
-    assert database.table_names() == ["plain"]
+    assert database.list_tables().tables == ["plain"]
     database.drop_table("plain")
     assert list(folder.iterdir()) == []
 

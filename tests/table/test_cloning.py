@@ -25,7 +25,7 @@ def test_a_clone_is_a_table_of_its_own(db: lancelike.DBConnection, docs: lanceli
     assert (clone.count_rows(), docs.count_rows()) == (6, 4)
     assert clone.search("changed").limit(1).to_list()[0]["id"] == 0
     assert clone.verify().num_rows == 0
-    assert sorted(db.table_names()) == ["clone", "docs"]
+    assert sorted(db.list_tables().tables) == ["clone", "docs"]
 
 
 def test_a_version_or_a_tag_is_cloned(db: lancelike.DBConnection, docs: lancelike.Table) -> None:
@@ -47,7 +47,7 @@ def test_names_and_places_that_are_refused(db: lancelike.DBConnection, docs: lan
         db.clone_table("docs", docs.uri)
     with pytest.raises((TableNotFoundError, QueryError)):
         db.clone_table("other", "nowhere.lance")
-    assert db.table_names() == ["docs"]
+    assert db.list_tables().tables == ["docs"]
 
 
 def test_a_deep_clone_outlives_its_source(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_connections_share_a_session(tmp_path: Path) -> None:
 
 
 def test_there_is_no_namespace_but_the_root(db: lancelike.DBConnection, docs: lancelike.Table) -> None:
-    assert db.list_tables([]).tables == db.table_names(namespace_path=[]) == ["docs"]
+    assert db.list_tables([]).tables == ["docs"]
     assert (docs.namespace, docs.id) == ([], "docs")
     for call in (
         lambda: db.list_tables(["a"]),
@@ -67,7 +67,7 @@ def test_there_is_no_namespace_but_the_root(db: lancelike.DBConnection, docs: la
     ):
         with pytest.raises(NotImplementedError, match="no namespace 'a'"):
             call()
-    assert db.table_names() == ["docs"]
+    assert db.list_tables().tables == ["docs"]
 
 
 def test_older_arguments_warn(db: lancelike.DBConnection, docs: lancelike.Table) -> None:

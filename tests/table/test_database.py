@@ -14,7 +14,7 @@ from lancelike.errors import BadDataError, SchemaError, TableExistsError, TableN
 def test_names_are_sorted_and_never_cut(db: lancelike.DBConnection) -> None:
     for i in range(15):
         db.create_table(f"t{i:02}", [{"n": i}])
-    assert db.table_names() == [f"t{i:02}" for i in range(15)]
+    assert db.list_tables().tables == [f"t{i:02}" for i in range(15)]
     assert len(db) == 15
     assert "t03" in db
     assert "nope" not in db
@@ -50,10 +50,10 @@ def test_drop_and_rename(db: lancelike.DBConnection) -> None:
     with pytest.raises(TableExistsError):
         db.rename_table("a", "b")
     db.rename_table("b", "c")
-    assert db.table_names() == ["a", "c"]
+    assert db.list_tables().tables == ["a", "c"]
     assert db["c"].count_rows() == 2
     db.drop_all_tables()
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
 
 
 def test_a_table_needs_a_schema_or_rows(db: lancelike.DBConnection) -> None:
@@ -61,7 +61,7 @@ def test_a_table_needs_a_schema_or_rows(db: lancelike.DBConnection) -> None:
         db.create_table("t")
     with pytest.raises(BadDataError, match="Cannot create table from empty list without a schema"):
         db.create_table("t", [])
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
 
 
 def test_an_empty_table_from_a_schema(db: lancelike.DBConnection) -> None:
@@ -80,7 +80,7 @@ def test_rows_that_fail_leave_no_table(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="the source broke"):
         db.create_table("t", rows(), schema=pa.schema({"n": pa.int64()}))
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
     assert list((tmp_path / "db").iterdir()) == []
 
 
@@ -88,3 +88,31 @@ def test_repr(tmp_path: Path) -> None:
     db = lancelike.connect(tmp_path)
     assert repr(db) == f"LanceDBConnection(uri={str(tmp_path)!r})"
     assert repr(db.create_table("t", [{"n": 1}])) == f"LanceTable(name='t', _conn={db!r})"
+
+
+def test_the_older_spelling_of_list_tables_warns(db: lancelike.DBConnection) -> None:
+    db.create_table("a", [{"id": 1}])
+    with pytest.warns(DeprecationWarning, match=r"table_names\(\) is deprecated; write list_tables\(\).tables") as said:
+        assert db.table_names(namespace_path=[]) == ["a"]
+    assert said[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["`", "a`b", "``", ""])
+def test_a_column_name_that_could_not_be_read_again_is_refused(db: lancelike.DBConnection, name: str) -> None:
+    with pytest.raises(SchemaError, match=r"backtick|empty"):
+        db.create_table("bad", pa.table({name: [1]}))
+    with pytest.raises(SchemaError, match=r"backtick|empty"):
+        db.create_table("bad", schema=pa.schema({"id": pa.int64(), name: pa.int64()}))
+    assert "bad" not in db
+    table = db.create_table("t", [{"id": 1}])
+    for change in (
+        lambda: table.add_columns({name: "id + 1"}),
+        lambda: table.add_columns(pa.field(name, pa.int64())),
+        lambda: table.add_columns([pa.field(name, pa.int64())]),
+        lambda: table.alter_columns({"path": "id", "rename": name}),
+        lambda: table.merge(pa.table({"id": [1], name: [2]}), "id"),
+        lambda: db.create_table("t", pa.table({name: [1]}), mode="overwrite"),
+    ):
+        with pytest.raises(SchemaError, match=r"backtick|empty"):
+            change()
+    assert table.to_arrow().to_pylist() == [{"id": 1}]

@@ -94,3 +94,10 @@ def test_what_is_neither_text_nor_an_expression(table: lancelike.Table, wrong: o
         table.count_rows(wrong)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="no SQL text"):
         table.delete(wrong)  # type: ignore[arg-type]
+
+
+def test_filters_are_added_two_hundred_times(db: lancelike.DBConnection) -> None:
+    query = db.create_table("many", [{"n": n} for n in range(300)]).search()
+    for n in range(200):
+        query = query.where(f"n != {n} OR n < 0")
+    assert [row["n"] for row in query.to_list()] == list(range(200, 300))

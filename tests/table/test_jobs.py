@@ -26,7 +26,7 @@ def test_an_index_is_built_in_the_background(docs: lancelike.Table) -> None:
 
 def test_a_table_is_dropped_in_the_background(db: lancelike.DBConnection, docs: lancelike.Table) -> None:
     db.drop_table_async("docs").wait()
-    assert db.table_names() == []
+    assert db.list_tables().tables == []
 
 
 def test_a_failed_job_says_why(docs: lancelike.Table) -> None:

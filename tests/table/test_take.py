@@ -49,6 +49,18 @@ def test_what_of_the_rows(table: lancelike.Table, by: str) -> None:
         take().select("n")
 
 
+@pytest.mark.parametrize("by", ["take_offsets", "take_row_ids"])
+def test_expressions_that_name_no_column_fail_as_in_a_search(table: lancelike.Table, by: str) -> None:
+    for sql, kind in (("nope", ColumnNotFoundError), ("n + nope", ColumnNotFoundError), ("n +", QueryError)):
+        with pytest.raises(kind) as taken:
+            getattr(table, by)([3]).select({"m": sql}).to_list()
+        with pytest.raises(kind) as searched:
+            table.search().select({"m": sql}).to_list()
+        assert str(taken.value) == str(searched.value)
+    with pytest.raises(QueryError):
+        getattr(table, by)([3]).select({"m": "1"}).to_list()
+
+
 class Row(LanceModel):
     id: int
     n: int

@@ -56,7 +56,7 @@ def databases() -> Table:
     """Connect, create, open, list."""
     db = connect("data", read_consistency_interval=timedelta(0))
     assert_type(db, lancelike.DBConnection)
-    assert_type(db.table_names(), list[str])
+    assert_type(db.list_tables().tables, list[str])
     assert_type(db["docs"], Table)
     assert_type("docs" in db, bool)
     table = db.create_table("docs", schema=Doc, exist_ok=True)
