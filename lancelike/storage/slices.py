@@ -6,8 +6,6 @@ size, the Rust library beneath Lance applies the offset twice as it takes the co
 
 from __future__ import annotations
 
-from functools import cache
-
 import pyarrow as pa
 
 
@@ -24,7 +22,6 @@ def unsliced(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-@cache
 def _nests_structs(kind: pa.DataType) -> bool:
     """Whether a struct lies right within a struct or a list of fixed size, at any depth of *kind*."""
     if isinstance(kind, pa.BaseExtensionType):
