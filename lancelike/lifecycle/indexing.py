@@ -72,18 +72,9 @@ class IndexUpkeep:
 
 
 def segments_to_merge(index: indices.Coverage) -> int:
-    """How many of the newest segments the new rows are merged with.
-
-    Those that are not larger than what is merged so far: so a row is merged about log2(n) times, and as many segments
-    are left.
-    """
-    merged, count = index.unindexed, 0
+    """How many of the newest segments the new rows are merged with, where a write waits for it."""
     most = max(_MERGED_ROWS, _MERGED_SHARE * (index.unindexed + sum(index.segments)))
-    for rows in reversed(index.segments):
-        if rows > merged or merged + rows > most:
-            break
-        merged, count = merged + rows, count + 1
-    return count
+    return indices.segments_to_merge(index, most)
 
 
 def _warn(dataset: Dataset, what: str, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -222,20 +223,42 @@ def coverage(dataset: Dataset) -> list[Coverage]:
     ]
 
 
-def cover_new_rows(dataset: Dataset, name: str, merged_segments: int = 0) -> None:
+def segments_to_merge(index: Coverage, most_rows: float = math.inf) -> int:
+    """How many of the newest segments the new rows are merged with.
+
+    Those that are not larger than what is merged so far: so a row is merged about log2(n) times, and as many segments
+    are left.
+
+    Args:
+        index: How far it covers the rows.
+        most_rows: In what is merged.
+    """
+    merged, count = index.unindexed, 0
+    for rows in reversed(index.segments):
+        if rows > merged or merged + rows > most_rows:
+            break
+        merged, count = merged + rows, count + 1
+    return count
+
+
+def cover_new_rows(dataset: Dataset, name: str, merged_segments: int = 0, *, attempts: int = 1) -> None:
     """Let the index *name* cover every row, in one commit, as it was trained; an empty one is trained now.
+
+    How many segments are merged is always said: pylance 14 left to choose joins partitions (256 of 66 000 rows became 3
+    with 10 000 new ones, and a sixth of the rows were where their centroid isn't); told a number, it keeps them all.
 
     Args:
         dataset: The table.
         name: The index.
         merged_segments: How many of its newest segments become one with that of the new rows.
+        attempts: How often to try, where someone else changes the index meanwhile.
 
     Raises:
-        CommitConflictError: Someone else changed the index meanwhile; it is not tried again.
+        CommitConflictError: Someone else did each time.
     """
     dataset.change(
         lambda latest: latest.optimize.optimize_indices(index_names=[name], num_indices_to_merge=merged_segments),
-        attempts=1,
+        attempts=attempts,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from lancelike.index import Subscriptable
+from lancelike.storage import index as indices
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.showing import COMMIT_ATTEMPTS
 
 SMALL_FRAGMENT_ROWS = 100_000
 _OPTIMIZE_KEEPS = timedelta(days=7)
@@ -93,7 +95,8 @@ def optimize(
     keeps = _OPTIMIZE_KEEPS if cleanup_older_than is None else cleanup_older_than
     prune = cleanup_old_versions(dataset, keeps, delete_unverified=delete_unverified)
     with dataset.indexing:
-        dataset.change(lambda latest: latest.optimize.optimize_indices())
+        for index in indices.coverage(dataset):
+            indices.cover_new_rows(dataset, index.name, indices.segments_to_merge(index), attempts=COMMIT_ATTEMPTS)
     return OptimizeStats(compaction, prune)
 
 
@@ -131,14 +134,14 @@ def stats(dataset: Dataset) -> TableStatistics:
     """The version shown, in figures."""
     with dataset.errors():
         shown = dataset.lance
-        indices = shown.describe_indices()
+        described = shown.describe_indices()
         fragments = [each.metadata for each in shown.get_fragments()]
         files = sum(file.file_size_bytes or 0 for each in fragments for file in each.files)
     lengths = sorted(each.num_rows for each in fragments)
     return TableStatistics(
-        total_bytes=files + sum(index.total_size_bytes or 0 for index in indices),
+        total_bytes=files + sum(index.total_size_bytes or 0 for index in described),
         num_rows=sum(lengths),
-        num_indices=len(indices),
+        num_indices=len(described),
         fragment_stats=FragmentStatistics(
             num_fragments=len(lengths),
             num_small_fragments=sum(length < SMALL_FRAGMENT_ROWS for length in lengths),

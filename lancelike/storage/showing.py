@@ -27,7 +27,7 @@ T = TypeVar("T")
 MAIN = "main"
 """Lance's name for what is no branch: the table itself."""
 
-_COMMIT_ATTEMPTS = 10
+COMMIT_ATTEMPTS = 10
 COMMIT_TIMEOUT_S = 30.0
 
 
@@ -201,7 +201,7 @@ class Showing:
         self,
         operation: Callable[[LanceDataset], T],
         *,
-        attempts: int = _COMMIT_ATTEMPTS,
+        attempts: int = COMMIT_ATTEMPTS,
         timeout_s: float = COMMIT_TIMEOUT_S,
         mend: bool = True,
     ) -> T:

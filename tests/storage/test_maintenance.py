@@ -2,9 +2,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from lancelike.index import BTree
+import lance
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lancelike.index import BTree, HnswSq, IvfFlat, IvfPq
 from lancelike.storage import Dataset, Location, Tags, maintenance, versions
 from lancelike.storage import index as indices
+from lancelike.storage.ivf import ivf_index
 from tests.storage.rows import ids, rows
 
 
@@ -62,3 +68,31 @@ def test_stats(dataset: Dataset) -> None:
 def test_stats_of_an_empty_table(location: Location) -> None:
     stats = maintenance.stats(Dataset.create(location, "a", rows(0)))
     assert (stats.num_rows, stats.fragment_stats.num_fragments, stats.fragment_stats.lengths.max) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("config", [IvfFlat(num_partitions=64), IvfPq(num_partitions=64), HnswSq(num_partitions=64)])
+def test_optimize_keeps_an_index_s_partitions(location: Location, config: IvfFlat | IvfPq | HnswSq) -> None:
+    """pylance's own choice leaves one or two of 64."""
+    rng, ndims = np.random.default_rng(0), 16
+
+    def some(count: int) -> pa.Table:
+        values = pa.array(rng.standard_normal(count * ndims, dtype=np.float32))
+        return pa.table({"vector": pa.FixedSizeListArray.from_arrays(values, ndims)})
+
+    dataset = Dataset.create(location, "a", some(20_000))
+    indices.create_vector_index(dataset, "vector", config)
+    before = lance.dataset(dataset.uri).get_ivf_model("vector_idx").centroids
+    for _ in range(6):
+        dataset.append(some(1_000))
+        maintenance.optimize(dataset)
+    [index] = indices.coverage(dataset)
+    assert index.unindexed == 0
+    assert index.segments == (20_000, 4_000, 2_000)
+    assert indices.all_partitions(dataset, "vector_idx") == len(before)
+    assert lance.dataset(dataset.uri).get_ivf_model("vector_idx").centroids.equals(before)
+    ivf = ivf_index(dataset.lance, "vector")
+    assert ivf is not None
+    rows_read = dataset.lance.to_table(columns=["vector"], with_row_id=True)
+    vectors = rows_read["vector"].combine_chunks().values.to_numpy().reshape(-1, ndims)
+    placed = ivf.partitions_of(rows_read["_rowid"].to_numpy()) == ivf.nearest_partitions(vectors)
+    assert placed.mean() > 0.99
