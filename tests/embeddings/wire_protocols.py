@@ -104,10 +104,18 @@ class Gemini(Protocol):
         if path(request).endswith(":predict"):
             return [item["content"] for item in request.body["instances"]]
         if path(request).endswith(":embedContent"):
-            return [request.body["content"]["parts"][0]["text"]]
+            return [self._part(request.body["content"]["parts"][0])]
         if not path(request).endswith(":batchEmbedContents"):
             return None
-        return ["".join(part["text"] for part in item["content"]["parts"]) for item in request.body["requests"]]
+        return ["".join(map(self._part, item["content"]["parts"])) for item in request.body["requests"]]
+
+    def _part(self, part: Any) -> str:
+        if "text" in part:
+            return str(part["text"])
+        inline = part["inline_data"]
+        # Google's package writes these names and the alphabet of URLs, which its services read as well as JSON's own.
+        data = inline["data"].translate(str.maketrans("-_", "+/"))
+        return seen_in_uri(f"data:{inline['mime_type']};base64,{data}")
 
     def _config(self, request: Request) -> Any:
         if path(request).endswith(":predict"):

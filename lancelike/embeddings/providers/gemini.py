@@ -1,4 +1,4 @@
-"""Google's text embeddings: the Gemini API, and Vertex AI."""
+"""Google's embeddings of texts and images: the Gemini API, and Vertex AI."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pydantic import Field
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.description import FunctionDescription
+from lancelike.embeddings.loading import Loaded
 from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
+from lancelike.embeddings.providers.remote_images import RemoteImageFunction
 from lancelike.embeddings.retrying import Verdict, retry_after_s
+from lancelike.media.formats import mime_type
 from lancelike.types import Vectors
 
 QUERY_FORM = "task: {task} | query: {text}"
@@ -31,11 +34,15 @@ TASK_NAMES = {
 DEFAULT_DIM = 768
 """LanceDB's, so that both make the same vectors; these models' own is 3072."""
 
+IMAGES_BYTES = 20_000_000
+"""Most bytes of the images of a request, in base64."""
 
-class GeminiText(KeyedTextFunction):
+
+class GeminiText(RemoteImageFunction, KeyedTextFunction):
     """Embeddings from Google.
 
-    Models of the second generation have no task types: what they are for is written before each text.
+    Models of the second generation have no task types: what they are for is written before each text. They take images
+    as well, of which nothing is said.
 
     Attributes:
         dim: Length of the vectors; 768 by default for Gemini's models, which take up to 3072.
@@ -60,12 +67,15 @@ class GeminiText(KeyedTextFunction):
     }
     key_variables: ClassVar = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
     extra: ClassVar = "gemini"
+    image_models: ClassVar = ("gemini-embedding-2*",)
+    max_request_bytes: ClassVar = IMAGES_BYTES
     roles: ClassVar = ("source", "query")
-    limits: ClassVar = "100 inputs a request"
+    limits: ClassVar = "100 inputs and 20 MB of images a request"
     transport_settings: ClassVar = frozenset({"stated_ndims", "location", "project", "vertexai"})
 
     name: str = "gemini-embedding-001"
     batch_size: int = Field(100, ge=1, le=100)
+    max_source_bytes: int = Field(IMAGES_BYTES * 3 // 4, ge=1)
     dim: int | None = Field(None, ge=1)
     query_task_type: str = "retrieval_query"
     source_task_type: str = "retrieval_document"
@@ -100,9 +110,11 @@ class GeminiText(KeyedTextFunction):
         return self.dim or default
 
     def _embed(self, texts: list[str], role: Role) -> Embeddings:
+        return self._embed_mixed([Loaded("text", text) for text in texts], role)
+
+    def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
         task = self.source_task_type if role == "source" else self.query_task_type
         told_in_text = self._model.startswith("gemini-embedding-2")
-        written = [self._with_task(text, task) for text in texts] if told_in_text else texts
         settings: dict[str, Any] = {} if told_in_text else {"task_type": task.upper()}
         if self.title and task == "retrieval_document" and not told_in_text:
             settings["title"] = self.title
@@ -110,11 +122,17 @@ class GeminiText(KeyedTextFunction):
             settings["output_dimensionality"] = self._sent_dim()
         if self.vertexai:
             settings["auto_truncate"] = False
-        return self._scaled([vector.values for vector in self._request(written, settings)])
+        parts = [self._part(each, task if told_in_text else None) for each in inputs]
+        return self._scaled([vector.values for vector in self._request(parts, settings)])
 
-    def _request(self, texts: list[str], settings: Mapping[str, Any]) -> list[Any]:
+    def _part(self, loaded: Loaded, written_task: str | None) -> dict[str, Any]:
+        if loaded.modality == "image":
+            return {"inline_data": {"mime_type": mime_type(loaded.value), "data": loaded.value}}
+        return {"text": loaded.value if written_task is None else self._with_task(loaded.value, written_task)}
+
+    def _request(self, parts: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[Any]:
         # One content each: of a list of strings, the second generation makes a single vector.
-        contents = [{"parts": [{"text": text}]} for text in texts]
+        contents = [{"parts": [part]} for part in parts]
         try:
             reply = self._client.models.embed_content(model=self.name, contents=contents, config=dict(settings))
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,38 @@ from lancelike.pydantic import LanceModel, Vector
 from lancelike.search.modalities import modalities_of
 from tests.embeddings import wire_protocols as wire
 from tests.embeddings.providers.cases import Case
-from tests.embeddings.wire import KEY, NDIMS, Failure, WireServer, seen, vector
+from tests.embeddings.wire import KEY, NDIMS, Failure, Request, WireServer, seen, vector
 from tests.media import web
 from tests.media.drawing import animated, encoded, picture, rotated_by_exif, sine
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+TASK_IN_TEXT = re.compile(r"^(title|task): .* \| (text|query): ")
+
+
+class GeminiOfTasksInText(wire.Gemini):
+    """Answers for what stands behind the task that is written before a text."""
+
+    def texts(self, request: Request) -> list[str] | None:
+        written = super().texts(request)
+        return (
+            None if written is None else [re.sub(r"^(title|task): .* \| (text|query): ", "", text) for text in written]
+        )
+
 
 CASES = [
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-clip-v2"}, path="/v1"),
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-embeddings-v4"}, path="/v1", label="jina-v4"),
     Case("voyageai", wire.Voyage, "VOYAGE_API_KEY", "voyageai", {"name": "voyage-multimodal-3.5"}),
     Case("cohere", wire.Cohere, "COHERE_API_KEY", "cohere", {"name": "embed-v4.0"}),
+    Case(
+        "gemini-text",
+        GeminiOfTasksInText,
+        "GOOGLE_API_KEY",
+        "google.genai",
+        {"name": "gemini-embedding-2", "dim": NDIMS, "normalize": False},
+    ),
     *(
         Case(
             "bedrock-text",
@@ -63,17 +85,21 @@ TEXT_MODELS = {
     "voyageai": "voyage-3.5",
     "cohere": "embed-english-v3.0",
     "bedrock-text": "cohere.embed-english-v3",
+    "gemini-text": "gemini-embedding-001",
 }
 IMAGE_MODELS = {
     "jina": "jina-clip-",
     "voyageai": "voyage-multimodal-",
     "cohere": "embed-v4",
     "bedrock-text": "cohere.embed-v4",
+    "gemini-text": "gemini-embedding-2",
 }
 FINGERPRINTS = [
     ("jina", "jina-clip-v1", "98e889a5327e8966946ca2a0d7224b51"),
     ("voyageai", "voyage-multimodal-3", "a6493473b46cd24ac90d7a56b9ed67ec"),
     ("cohere", "embed-v4.0", "315c7e29303a1bb6e6b7aa013e6a22fa"),
+    ("gemini-text", "gemini-embedding-001", "227d2799f486b204556288eb4c489284"),
+    ("gemini-text", "gemini-embedding-2", "653194ac205577c26a1f379455402d34"),
     ("bedrock-text", "amazon.titan-embed-text-v1", "bdcc1355f3fbe3898d063b2d16a8148c"),
     ("bedrock-text", "cohere.embed-v4:0", "0a62bdfbaeedb3a03c7266df63ea8178"),
 ]
