@@ -59,7 +59,8 @@ class IndexUpkeep:
         """One that fails, or trains in vain because the vectors are null, waits until there are twice as many rows."""
         self._put_off[index.name] = 2 * index.unindexed
         try:
-            indices.cover_new_rows(dataset, index.name, segments_to_merge(index))
+            merged = None if index.is_full_text else segments_to_merge(index)
+            indices.cover_new_rows(dataset, index.name, merged)
         except CommitConflictError:
             logger.debug("index %r of table %r is being changed by someone else", index.name, dataset.name)
             del self._put_off[index.name]

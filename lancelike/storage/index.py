@@ -198,12 +198,24 @@ class Coverage:
         columns: What it is on.
         unindexed: Rows that it leaves to be scanned.
         segments: Rows in each of its segments, the newest last. Every one of them is searched.
+        index_type: Lance's word for its kind.
     """
 
     name: str
     columns: tuple[str, ...]
     unindexed: int
     segments: tuple[int, ...]
+    index_type: str
+
+    @property
+    def is_of_vectors(self) -> bool:
+        """Whether it is a vector index."""
+        return self.index_type not in _STATISTICS_TYPES
+
+    @property
+    def is_full_text(self) -> bool:
+        """Whether it is one of words."""
+        return self.index_type == "Inverted"
 
 
 def coverage(dataset: Dataset) -> list[Coverage]:
@@ -218,6 +230,7 @@ def coverage(dataset: Dataset) -> list[Coverage]:
             tuple(_paths(latest.schema, index)),
             _unindexed_rows(index, rows),
             tuple(sum(rows.get(fragment, 0) for fragment in segment.fragment_ids) for segment in index.segments),
+            index.index_type,
         )
         for index in found
     ]
@@ -241,23 +254,27 @@ def segments_to_merge(index: Coverage, most_rows: float = math.inf) -> int:
     return count
 
 
-def cover_new_rows(dataset: Dataset, name: str, merged_segments: int = 0, *, attempts: int = 1) -> None:
+def cover_new_rows(dataset: Dataset, name: str, merged_segments: int | None = 0, *, attempts: int = 1) -> None:
     """Let the index *name* cover every row, in one commit, as it was trained; an empty one is trained now.
 
-    How many segments are merged is always said: pylance 14 left to choose joins partitions (256 of 66 000 rows became 3
-    with 10 000 new ones, and a sixth of the rows were where their centroid isn't); told a number, it keeps them all.
+    How many segments of a vector index are merged must be said: pylance 14 left to choose joins partitions (256 of
+    66 000 rows became 3 with 10 000 new ones, and a sixth of the rows were where their centroid isn't); told a number,
+    it keeps them all. Of a full-text index all are to be merged, since a segment that is left out goes on finding rows
+    by words that an update took from them.
 
     Args:
         dataset: The table.
         name: The index.
-        merged_segments: How many of its newest segments become one with that of the new rows.
+        merged_segments: How many of its newest segments become one with that of the new rows; None: as pylance sees
+            fit, which is all of a full-text index.
         attempts: How often to try, where someone else changes the index meanwhile.
 
     Raises:
         CommitConflictError: Someone else did each time.
     """
+    merging: dict[str, Any] = {} if merged_segments is None else {"num_indices_to_merge": merged_segments}
     dataset.change(
-        lambda latest: latest.optimize.optimize_indices(index_names=[name], num_indices_to_merge=merged_segments),
+        lambda latest: latest.optimize.optimize_indices(index_names=[name], **merging),
         attempts=attempts,
     )
 

@@ -96,7 +96,8 @@ def optimize(
     prune = cleanup_old_versions(dataset, keeps, delete_unverified=delete_unverified)
     with dataset.indexing:
         for index in indices.coverage(dataset):
-            indices.cover_new_rows(dataset, index.name, indices.segments_to_merge(index), attempts=COMMIT_ATTEMPTS)
+            merged = indices.segments_to_merge(index) if index.is_of_vectors else None
+            indices.cover_new_rows(dataset, index.name, merged, attempts=COMMIT_ATTEMPTS)
     return OptimizeStats(compaction, prune)
 
 

@@ -318,7 +318,7 @@ def test_segments_stay_few_and_merges_bounded(monkeypatch: pytest.MonkeyPatch) -
     segments, total, most_parts, merged = [50_000], 50_000, 0, 0
     for _ in range(100):
         total += 10_001
-        count = segments_to_merge(Coverage("i", ("vector",), 10_001, tuple(segments)))
+        count = segments_to_merge(Coverage("i", ("vector",), 10_001, tuple(segments), "IVF_PQ"))
         kept = len(segments) - count
         segments = [*segments[:kept], 10_001 + sum(segments[kept:])]
         assert segments[-1] <= max(100_000, 0.25 * total)

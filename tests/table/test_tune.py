@@ -91,7 +91,7 @@ def test_another_way_to_search_has_settings_of_its_own(tmp_path: Path, vectors: 
     through_lance = lancelike.connect(tmp_path, vector_cache_bytes=0).open_table("rows").evaluate(sample=100)
     assert through_lance.settings["in_memory"] is False
     assert through_lance.settings["refine_factor"] > 1
-    assert through_lance.high >= 0.9
+    assert through_lance.high >= 0.85  # of other queries than it was tuned on
 
 
 def test_a_target_out_of_reach_is_said_to_be(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
