@@ -326,3 +326,19 @@ def test_segments_stay_few_and_merges_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert sum(segments) == total
     assert most_parts <= 16
     assert merged <= 3 * total
+
+
+def test_words_that_updates_took_away_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write's tail brings the full-text index up to date, and leaves no old words in it."""
+    monkeypatch.setattr(indexing, "MOST_UNINDEXED", 5)
+    words = ["apple", "bear", "cloud"]
+    texts = [words[i % 3] for i in range(60)]
+    table = lancelike.connect(tmp_path).create_table("t", [{"id": i, "text": text} for i, text in enumerate(texts)])
+    table.create_index("text", config=FTS())
+    for step in range(12):
+        first, word = step * 7 % 50, words[step % 3]
+        table.update(where=f"id >= {first} AND id < {first + 10}", values={"text": word})
+        texts[first : first + 10] = [word] * 10
+        for each in words:
+            found = table.search(each, query_type="fts").limit(100).to_list()
+            assert sorted(row["id"] for row in found) == [i for i, text in enumerate(texts) if text == each]
