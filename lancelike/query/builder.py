@@ -174,7 +174,7 @@ class RowsBuilder(ABC):
 
         Args:
             flatten: True makes every nested field a column `outer.inner`, a number so many levels of them.
-            blob_mode: What blob columns hold: `"lazy"`, files that read what is read of them; `"bytes"`, the values;
+            blob_mode: What blobs are, also those within structs: `"lazy"`, files that read what is read of them;
                 `"descriptions"`, dicts of where Lance keeps them.
             timeout: As in `to_arrow`.
             options: For `pyarrow.Table.to_pandas`.

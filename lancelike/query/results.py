@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from lancelike import schema
@@ -61,12 +63,12 @@ def to_list(answer: Answer) -> list[dict[str, Any]]:
     return Rows(rows)
 
 
-def _put(row: dict[str, Any], path: BlobPath, value: Any) -> None:
-    """Set what is at *path* in *row*, unless a struct around it is null."""
-    at: dict[str, Any] | None = row
+def _put(row: Any, path: BlobPath, value: Any) -> None:
+    """Set what is at *path* in *row*, unless it or a struct around that is null."""
+    at = row
     for name in path[:-1]:
-        at = None if at is None else at[name]
-    if at is not None:
+        at = at[name] if isinstance(at, dict) else None
+    if isinstance(at, dict):
         at[path[-1]] = value
 
 
@@ -95,9 +97,9 @@ def to_pandas(
 
     Args:
         answer: The rows.
-        flatten: As in `flatten_columns`.
-        blob_mode: What blob columns hold: files, the values, or descriptions of where Lance keeps them, which are what
-            structs have for those within them.
+        flatten: As in `flatten_columns`; a blob is not made into columns of where it is, unless that is asked for.
+        blob_mode: What blobs are, also those within structs: files, the values, or descriptions of where Lance keeps
+            them.
         options: For `pyarrow.Table.to_pandas`.
 
     Raises:
@@ -106,14 +108,51 @@ def to_pandas(
     require("pandas", extra="pandas", needed_by="to_pandas")
     if blob_mode not in BLOB_MODES:
         raise ValueError(f"blob_mode must be one of {', '.join(map(repr, BLOB_MODES))}, not {blob_mode!r}")
-    rows = answer.rows
-    blobs = {} if blob_mode == "descriptions" else {p[0]: each for p, each in answer.blobs.items() if not p[1:]}
-    for name in blobs:
-        rows = rows.set_column(rows.column_names.index(name), name, pa.nulls(rows.num_rows))
-    frame: pd.DataFrame = flatten_columns(rows, flatten).to_pandas(**options)
-    for name, column in blobs.items():
-        frame[name] = column.files() if blob_mode == "lazy" else column.read()
+    blobs = {} if blob_mode == "descriptions" else answer.blobs
+    frame: pd.DataFrame = flatten_columns(_blanked(answer.rows, blobs), flatten).to_pandas(**options)
+    levels = sys.maxsize if flatten is True else flatten or 0
+    for path, column in blobs.items():
+        values = column.files() if blob_mode == "lazy" else column.read()
+        _fill(frame, (".".join(path[: levels + 1]), *path[levels + 1 :]), values)
     return frame
+
+
+def _blanked(rows: pa.Table, paths: Iterable[BlobPath]) -> pa.Table:
+    """*rows* with nulls where blobs are described."""
+    within: dict[str, list[BlobPath]] = {}
+    for name, *path in paths:
+        within.setdefault(name, []).append(tuple(path))
+    for name, inner in within.items():
+        column = rows[name]
+        chunks = [_without(chunk, inner) for chunk in column.chunks or [pa.array([], column.type)]]
+        rows = rows.set_column(rows.column_names.index(name), name, pa.chunked_array(chunks))
+    return rows
+
+
+def _without(array: pa.Array, paths: Iterable[BlobPath]) -> pa.Array:
+    """*array* with nulls at *paths*; a struct that is null stays so."""
+    if () in paths:
+        return pa.nulls(len(array))
+    fields, parts = list(array.type), array.flatten()
+    for place, child in enumerate(fields):
+        inner = [path[1:] for path in paths if path[0] == child.name]
+        if inner:
+            parts[place] = _without(parts[place], inner)
+            fields[place] = pa.field(child.name, parts[place].type)
+    return pa.StructArray.from_arrays(parts, fields=fields, mask=array.is_null())
+
+
+def _fill(frame: pd.DataFrame, path: BlobPath, values: Sequence[object]) -> None:
+    """Set what is at *path* in each row of *frame*."""
+    column, *within = path
+    if not within:
+        frame[column] = values
+        return
+    cells = np.empty(len(frame), dtype=object)
+    for place, (cell, value) in enumerate(zip(frame[column], values, strict=True)):
+        cells[place] = cell
+        _put(cell, tuple(within), value)
+    frame[column] = cells
 
 
 def to_polars(table: pa.Table) -> pl.DataFrame:

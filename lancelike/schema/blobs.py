@@ -48,6 +48,19 @@ def blobs_within(field: pa.Field) -> list[tuple[str, ...]]:
     return [(child.name, *path) for child in children for path in blobs_within(child)]
 
 
+def field_at(columns: pa.Schema, path: str) -> pa.Field | None:
+    """The field of *columns* at the dotted *path*, unless a column has that name; None if there is none."""
+    if path in columns.names:
+        return columns.field(path)
+    name, *within = path.split(".")
+    field = columns.field(name) if name in columns.names else None
+    for step in within:
+        if field is None or not pa.types.is_struct(field.type) or field.type.get_field_index(step) < 0:
+            return None
+        field = field.type.field(step)
+    return field
+
+
 def schema_has_blob_field(schema: Iterable[pa.Field]) -> bool:
     """Whether there is a blob of any kind."""
     return bool(blob_column_paths(schema))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lancelike.query.plan import ROW_ID
 from lancelike.query.query import Projection
 from lancelike.query.results import Answer, BlobPath
-from lancelike.schema.blobs import blobs_within
+from lancelike.schema.blobs import blobs_within, field_at
 from lancelike.storage.blobs import StoredColumn
 from lancelike.storage.dataset import Dataset
 
@@ -19,12 +19,12 @@ def blobs_among(schema: pa.Schema, columns: Projection | None) -> dict[BlobPath,
     """The blobs of *schema*, also those within structs, that are among what is asked for, by where they are to be."""
     named = schema.names if columns is None else columns
     asked = named if isinstance(named, Mapping) else {name: name for name in named}
-    plain = {name: sql.strip("`") for name, sql in asked.items()}
+    plain = {name: sql.replace("`", "") for name, sql in asked.items()}
     return {
         (name, *within): ".".join((of, *within))
         for name, of in plain.items()
-        if of in schema.names
-        for within in blobs_within(schema.field(of))
+        if (field := field_at(schema, of)) is not None
+        for within in blobs_within(field)
     }
 
 

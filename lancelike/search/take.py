@@ -8,9 +8,11 @@ from dataclasses import replace
 import pyarrow as pa
 
 from lancelike.query.plan import ROW_ID
+from lancelike.query.predicates import quote_identifier
 from lancelike.query.query import Projection
 from lancelike.query.results import Answer
 from lancelike.query.take import Take
+from lancelike.schema.blobs import field_at
 from lancelike.search.deadline import Deadline
 from lancelike.search.stored import blobs_among, with_stored
 from lancelike.storage.dataset import Dataset
@@ -45,9 +47,20 @@ class Taker:
 
     def _columns(self, take: Take) -> Projection | None:
         extra = [name for name, wanted in (("_rowid", take.with_row_id), ("_rowaddr", take.with_row_address)) if wanted]
-        if isinstance(take.columns, Mapping):
-            return {**take.columns, **{name: name for name in extra}}
+        columns = _named_as_asked(take.columns, self._dataset.schema)
+        if isinstance(columns, Mapping):
+            return {**columns, **{name: name for name in extra}}
         if not extra:
-            return take.columns
-        names = self._dataset.schema.names if take.columns is None else list(take.columns)
+            return columns
+        names = self._dataset.schema.names if columns is None else list(columns)
         return [*names, *(name for name in extra if name not in names)]
+
+
+def _named_as_asked(columns: Projection | None, schema: pa.Schema) -> Projection | None:
+    """*columns* so that a field within a struct comes under the path it is asked by, as from a scan."""
+    if columns is None or isinstance(columns, Mapping):
+        return columns
+    paths = {name: name.replace("`", "") for name in columns}
+    if not any("." in path and field_at(schema, path) is not None for path in paths.values()):
+        return columns
+    return {name: ".".join(map(quote_identifier, path.split("."))) for name, path in paths.items()}

@@ -12,7 +12,7 @@ from lance.blob import BlobFile, BlobType
 
 from lancelike import schema
 from lancelike.errors import ColumnNotFoundError, LancelikeError, MediaFetchError, QueryError, shorten
-from lancelike.schema.blobs import row_addressable_blob_v2_paths
+from lancelike.schema.blobs import field_at, row_addressable_blob_v2_paths
 from lancelike.storage.dataset import Dataset
 
 __all__ = [
@@ -103,7 +103,7 @@ class StoredColumn:
     """
 
     def __init__(self, dataset: Dataset, column: str, row_ids: Sequence[int], described: pa.ChunkedArray) -> None:
-        self.kind: str | None = schema.logical_type(_field_at(dataset.schema, column)).get("kind")
+        self.kind: str | None = _kind_of(dataset.schema, column)
         self._dataset, self._column, self._row_ids, self._described = dataset, column, row_ids, described
 
     def values(self) -> list[StoredBytes | None]:
@@ -152,15 +152,9 @@ def row_ids_of(rows: Sequence[int] | pa.Table) -> list[int]:
     return [int(row_id) for row_id in rows["_rowid"].to_pylist()]
 
 
-def _field_at(columns: pa.Schema, path: str) -> pa.Field:
-    """The field of *columns* at the dotted *path*, unless a column has that name."""
-    if path in columns.names:
-        return columns.field(path)
-    name, *within = path.split(".")
-    field = columns.field(name)
-    for step in within:
-        field = field.type.field(step)
-    return field
+def _kind_of(columns: pa.Schema, path: str) -> str | None:
+    field = field_at(columns, path)
+    return None if field is None else schema.logical_type(field).get("kind")
 
 
 def _check(dataset: Dataset, column: str) -> None:

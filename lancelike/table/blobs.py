@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lancelike._optional import require
+from lancelike.query import results
 from lancelike.query.plan import Scan
+from lancelike.query.results import Answer
 from lancelike.schema.blobs import row_addressable_blob_v2_paths
+from lancelike.search.stored import blobs_among, with_stored
 from lancelike.storage import blobs
 from lancelike.storage.blobs import BlobFile
 from lancelike.table.handle import Handle
-from lancelike.types import BLOB_MODES, BlobMode
+from lancelike.types import BlobMode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,23 +67,12 @@ class Blobs(Handle):
         """All rows as a pandas DataFrame.
 
         Args:
-            blob_mode: What blob columns hold: `"lazy"`, files that read what is read of them; `"bytes"`, the values;
-                `"descriptions"`, dicts of where Lance keeps them.
+            blob_mode: What blobs are, also those within structs: `"lazy"`, files that read what is read of them;
+                `"bytes"`, the values; `"descriptions"`, dicts of where Lance keeps them.
             kwargs: For `pyarrow.Table.to_pandas`.
         """
-        if blob_mode not in BLOB_MODES:
-            raise ValueError(f"blob_mode must be one of {', '.join(map(repr, BLOB_MODES))}, not {blob_mode!r}")
-        require("pandas", extra="pandas", needed_by="to_pandas()")
         shown = self._dataset.frozen()
-        columns = [name for name in row_addressable_blob_v2_paths(shown.schema) if name in shown.schema.names]
-        if not columns or blob_mode == "descriptions":
-            frame: pd.DataFrame = shown.read(Scan()).to_pandas(**kwargs)
-            return frame
-        rows = shown.read(Scan(with_row_id=True))
-        row_ids = blobs.row_ids_of(rows)
-        frame = rows.drop_columns(["_rowid"]).to_pandas(**kwargs)
-        for column in columns:
-            read = blobs.open_files if blob_mode == "lazy" else blobs.fetch
-            values = list(read(shown, column, row_ids))
-            frame[column] = [value.as_py() if isinstance(value, pa.Scalar) else value for value in values]
-        return frame
+        within = blobs_among(shown.schema, None)
+        rows = shown.read(Scan(with_row_id=bool(within)))
+        answer = with_stored(shown, rows, within, hides_row_id=True) if within else Answer(rows)
+        return results.to_pandas(answer, blob_mode=blob_mode, **kwargs)

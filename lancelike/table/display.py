@@ -44,4 +44,8 @@ def _type_of(field: pa.Field) -> str:
 
 
 def _arrow_type(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return f"struct<{'; '.join(f'{field.name}: {_type_of(field)}' for field in kind)}>"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list<{_type_of(kind.value_field)}>"
     return f"{kind.value_type}[{kind.list_size}]" if pa.types.is_fixed_size_list(kind) else str(kind)

@@ -16,7 +16,7 @@ import lancelike
 from lancelike import Audio, BlobType, Image
 from lancelike.errors import BadDataError, SchemaError
 from lancelike.media import show
-from lancelike.pydantic import LanceModel
+from lancelike.pydantic import LanceModel, Vector
 from tests.media.drawing import encoded, sound
 
 
@@ -133,6 +133,12 @@ def test_a_page_shows_what_is_within(db: lancelike.DBConnection) -> None:
     assert str(show([{"plain": {"a": [1, 2]}}])).count("<br>") == 0
 
 
+def test_a_table_says_what_is_within(pages: lancelike.Table) -> None:
+    page = pages._repr_html_()
+    assert "struct&lt;photo: image, stored as a blob; raw: binary, stored as a blob, not null&gt;" in page
+    assert page.count("<img src=") == 1
+
+
 def test_blobs_within_a_struct_are_read_when_they_are_looked_at(pages: lancelike.Table) -> None:
     first, second, third = pages.search().to_pydantic(Page)
     assert first.scan is not None
@@ -184,6 +190,110 @@ def test_blobs_in_a_models_list_are_refused(db: lancelike.DBConnection) -> None:
 
     with pytest.raises(SchemaError, match="'photos' is a list of blobs"):
         db.create_table("t", schema=Album)
+
+
+def read(cell: Any) -> Any:
+    """The value of a file, also within a dict."""
+    if isinstance(cell, dict):
+        return {name: read(each) for name, each in cell.items()}
+    return cell.read() if hasattr(cell, "read") else cell
+
+
+RED = encoded(plain("red"))
+SCANS = [{"photo": RED, "raw": b"one"}, None, {"photo": None, "raw": b""}]
+
+
+def test_a_frame_has_blobs_within_a_struct(pages: lancelike.Table) -> None:
+    for frame in (pages.to_pandas(), pages.search().to_pandas(), pages.take_offsets([0, 1, 2]).to_pandas()):
+        assert list(frame.columns) == ["id", "scan", "reads"]
+        assert hasattr(frame["scan"][0]["raw"], "read")
+        assert [read(cell) for cell in frame["scan"]] == SCANS
+    assert pages.to_pandas("bytes")["scan"].tolist() == SCANS
+    arrow_typed = pages.search().to_pandas(blob_mode="bytes", types_mapper=pandas.ArrowDtype)["scan"]
+    assert arrow_typed.dropna().tolist() == [SCANS[0], SCANS[2]]
+    assert pages.to_pandas("descriptions")["scan"][0]["raw"]["size"] == 3
+    flat = pages.search().to_pandas(flatten=True, blob_mode="bytes")
+    assert flat["scan.raw"].tolist() == [b"one", None, b""]
+    assert flat["scan.photo"].tolist() == [RED, None, None]
+    described = pages.search().to_pandas(flatten=True, blob_mode="descriptions")
+    assert described["scan.raw.size"][0] == 3
+    assert pages.search().where("id > 9").to_pandas()["scan"].tolist() == []
+
+
+def test_a_frame_has_blobs_deep_within(db: lancelike.DBConnection) -> None:
+    inner = pa.field("inner", pa.struct([lancelike.blob("data"), pa.field("n", pa.int64())]))
+    schema = pa.schema([pa.field("outer", pa.struct([inner, pa.field("at", pa.timestamp("us"))]))])
+    rows = [{"outer": {"inner": {"data": b"x", "n": 1}}}, {"outer": {"inner": None}}, {"outer": None}]
+    deep = db.create_table("deep", rows, schema=schema)
+    assert [read(cell) for cell in deep.to_pandas()["outer"]] == [
+        {"inner": {"data": b"x", "n": 1}, "at": None},
+        {"inner": None, "at": None},
+        None,
+    ]
+    once = deep.search().to_pandas(flatten=1, blob_mode="bytes")
+    assert once["outer.inner"].tolist() == [{"data": b"x", "n": 1}, None, None]
+    twice = deep.search().to_pandas(flatten=2, blob_mode="bytes")
+    assert twice["outer.inner.data"].tolist() == [b"x", None, None]
+    assert deep.search().select(["outer.inner"]).to_pandas(blob_mode="bytes")["outer.inner"][0]["data"] == b"x"
+
+
+@pytest.fixture
+def shelf(db: lancelike.DBConnection) -> lancelike.Table:
+    scans = [Scan(photo=Image(plain(colour)), raw=colour.encode()) for colour in ("red", "lime", "blue")]
+    rows = [{"id": n, "name": "page", "scan": scan, "vector": [float(n), 1.0]} for n, scan in enumerate(scans)]
+    table = db.create_table("shelf", rows, schema=Shelved)
+    table.create_index("name", config=lancelike.index.FTS())
+    return table
+
+
+class Shelved(LanceModel):
+    id: int
+    name: str
+    scan: Scan | None = None
+    vector: Vector(2)  # type: ignore[valid-type]
+
+
+class Raw(LanceModel):
+    id: int
+    raw: bytes
+    photo: Image
+
+
+ASKED = ["id", "scan.raw", "scan.photo"]
+
+
+@pytest.mark.parametrize("by", ["scan", "vector", "words", "hybrid", "offsets", "row ids"])
+def test_a_path_within_a_struct_is_selected(shelf: lancelike.Table, by: str) -> None:
+    row_ids = shelf.search().where("id = 1").with_row_id(True).to_arrow()["_rowid"].to_pylist()
+    queries: dict[str, Any] = {
+        "scan": shelf.search().where("id = 1"),
+        "vector": shelf.search([1.0, 1.0]).limit(1),
+        "words": shelf.search("page", query_type="fts").where("id = 1"),
+        "hybrid": shelf.search(query_type="hybrid").vector([1.0, 1.0]).text("page").where("id = 1"),
+        "offsets": shelf.take_offsets([1]),
+        "row ids": shelf.take_row_ids(row_ids),
+    }
+    query = queries[by].select(ASKED)
+    [row] = query.to_list()
+    assert colour_of(row["scan.photo"]) == (0, 255, 0)
+    assert "<img src=" in query.to_list()._repr_html_()
+    assert query.to_pandas()["scan.raw"][0].read() == b"lime"
+    assert query.to_pandas(blob_mode="bytes")["scan.raw"].tolist() == [b"lime"]
+    assert [field.name for field in query.to_arrow().schema][:3] == ASKED
+    assert query.to_polars()["scan.raw"].struct.field("size").to_list() == [4]
+    assert shelf.fetch_blobs("scan.raw", query.with_row_id(True).to_arrow()).to_pylist() == [b"lime"]
+    [found] = query.select({"id": "id", "raw": "scan.raw", "photo": "`scan`.`photo`"}).to_pydantic(Raw)
+    assert (found.raw, colour_of(found.photo)) == (b"lime", (0, 255, 0))
+
+
+@pytest.mark.asyncio
+async def test_awaited_answers_have_blobs_within_structs(shelf: lancelike.Table, tmp_path: Path) -> None:
+    table = await (await lancelike.connect_async(tmp_path)).open_table("shelf")
+    assert (await table.to_pandas("bytes"))["scan"][0]["raw"] == b"red"
+    query = (await table.search([1.0, 1.0])).limit(1)
+    assert (await query.to_pandas())["scan"][0]["raw"].read() == b"lime"
+    [row] = await query.select(["scan.photo"]).to_list()
+    assert colour_of(row["scan.photo"]) == (0, 255, 0)
 
 
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])

@@ -89,3 +89,15 @@ def test_torch_asks_for_rows_by_offset(docs: lancelike.Table) -> None:
     assert docs.__getitems__([]).num_rows == 0
     with pytest.raises(QueryError, match="no row at offset 5"):
         docs.__getitems__([5])
+
+
+@pytest.mark.parametrize("by", ["take_offsets", "take_row_ids"])
+def test_a_field_within_a_struct_comes_under_its_path(db: lancelike.DBConnection, by: str) -> None:
+    nested = db.create_table("nested", [{"id": 1, "at": {"Line 1": 7, "n": 2}}, {"id": 2, "at": None}])
+    for columns in (["at.n", "id"], ["at.Line 1"], ["`at`.`n`"]):
+        taken = getattr(nested, by)([0, 1]).select(columns)
+        assert taken.to_list() == nested.search().select(columns).to_list()
+        assert taken.output_schema().names == columns
+    assert getattr(nested, by)([1]).select(["at.n"]).with_row_id().to_list() == [{"at.n": None, "_rowid": 1}]
+    with pytest.raises(ColumnNotFoundError):
+        getattr(nested, by)([0]).select(["at.n", "at.none"]).to_list()
