@@ -6,13 +6,12 @@ import os
 import platform
 import sys
 import textwrap
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import lancelike
 
 PACKAGES = (
     "pylance",
@@ -99,7 +98,7 @@ class Page:
             f"- Machine: {os.cpu_count()} cores, {cpu_model()}, {memory_gib():.0f} GiB, {platform.system()}. Load "
             f"average {self.load_before:.1f} before the run, which was other work on the same cores, and "
             f"{os.getloadavg()[0]:.1f} at its end.",
-            f"- lancelike {lancelike.__version__}, Python {platform.python_version()}, {packages}; "
+            f"- lancelike {own_version()}, Python {platform.python_version()}, {packages}; "
             f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
         ]
 
@@ -110,6 +109,12 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def own_version() -> str:
+    """That of the tree this runs from, installed or not."""
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
 def goal_row(goal: Goal) -> list[str]:
