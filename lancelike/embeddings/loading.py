@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from io import IOBase
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import Field
@@ -20,11 +19,14 @@ from pydantic import Field
 from lancelike.embeddings.base import EmbeddingFunction, Role
 from lancelike.errors import BadMediaError, MediaError, shorten
 from lancelike.media import Audio, Image, MediaLimits
+from lancelike.media.crew import load_all
 from lancelike.media.digests import Content, content_of
 from lancelike.media.formats import mime_type
 from lancelike.media.sources import ends_like_source, is_remote, looks_like_source
 from lancelike.media.values import Media, as_media, located, read_media
 from lancelike.types import Modality
+
+T = TypeVar("T")
 
 Strings: TypeAlias = Literal["auto", "source", "text"]
 """What a stored string is: a path or URL where it has that form, else a text; always the one; or always the other."""
@@ -49,7 +51,8 @@ class MediaInputs(EmbeddingFunction):
             path, or the ending of an image's or sound's file) and a text otherwise; `"source"`, always a path or URL;
             `"text"`, always a text. A string that is searched for is a text.
         num_workers: Inputs decoded and prepared at once; None for the number of processors.
-        fetch_concurrency: URLs fetched at once.
+        fetch_concurrency: URLs fetched at once. Those that keep waiting are not counted, up to eight times as many in
+            all.
         fetch_timeout_s: Seconds for one URL in all.
         max_source_bytes: Most bytes of an input.
         max_pixels: Most pixels of an image.
@@ -143,7 +146,7 @@ class MediaInputs(EmbeddingFunction):
         texts = {place for place, value in enumerate(values) if self._is_text(value, role)}
         others = [value for place, value in enumerate(values) if place not in texts]
         prompted = iter(self.prompted([values[place] for place in sorted(texts)], role))
-        made = iter(_in_threads(load, others, self._threads_for(others)))
+        made = iter(self._load_each(load, others, limits))
         return [Loaded("text", next(prompted)) if place in texts else next(made) for place in range(len(values))]
 
     def _is_text(self, value: Any, role: Role) -> bool:
@@ -152,10 +155,11 @@ class MediaInputs(EmbeddingFunction):
     def _workers(self) -> int:
         return self.num_workers or os.cpu_count() or 1
 
-    def _threads_for(self, values: Sequence[Any]) -> int:
+    def _load_each(self, load: Callable[[Any], T], values: Sequence[Any], limits: MediaLimits) -> list[T]:
         decoding = self._workers()
-        remote = any(is_remote(where) for value in values if (where := _where(value)))
-        return min(len(values), max(self.fetch_concurrency, decoding) if remote else decoding)
+        if any(is_remote(where) for value in values if (where := _where(value))):
+            return load_all(load, values, max(self.fetch_concurrency, decoding), limits.patience_s)
+        return load_all(load, values, min(len(values), decoding))
 
     def _modality_of(self, media: Media) -> Modality:
         modality: Modality = "image" if isinstance(media, Image) else "audio"
@@ -187,10 +191,3 @@ def _media_of(value: Any) -> Media:
         hint = "; give its bytes, read()" if isinstance(value, IOBase) else ""
         raise BadMediaError(f"this is neither an image nor a sound, but {what}{hint}")
     return media
-
-
-def _in_threads(load: Callable[[Any], Any], values: Sequence[Any], threads: int) -> Iterable[Any]:
-    if threads <= 1:
-        return [load(value) for value in values]
-    with ThreadPoolExecutor(threads, thread_name_prefix="lancelike-load") as pool:
-        return list(pool.map(load, values))

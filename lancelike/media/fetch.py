@@ -19,6 +19,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from lancelike.errors import MediaFetchError, MediaRefusedError, MediaTooLargeError, shorten
 from lancelike.media.addresses import AllowedAddresses, RefusedAddress, clock, connect
+from lancelike.media.crew import hold
 from lancelike.media.limits import DEFAULT, MediaLimits
 from lancelike.media.urls import shown
 
@@ -143,6 +144,7 @@ def _body(url: str, response: urllib3.BaseHTTPResponse, limits: MediaLimits) -> 
     data = bytearray()
     for part in response.stream(_PART_BYTES, decode_content=False):
         data += part
+        clock.ends += hold(len(part))
         if len(data) > limits.max_bytes:
             raise _too_large(url, limits)
     return bytes(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_PATIENCE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
@@ -31,6 +33,11 @@ class MediaLimits:
     max_redirects: int = 5
     max_retries: int = 2
     allow_private_addresses: bool | tuple[str, ...] = False
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds after which a URL is taken for one that hangs, and others are fetched in its place."""
+        return min(_PATIENCE_S, self.timeout_s / 10)
 
 
 DEFAULT = MediaLimits()

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 from pyarrow import fs
 
 from lancelike.errors import MediaError, MediaFetchError, MediaRefusedError, MediaTooLargeError, shorten
+from lancelike.media.crew import hold
 from lancelike.media.limits import DEFAULT, MediaLimits
 from lancelike.media.urls import shown
 from lancelike.media.waiting import at_most
@@ -155,6 +156,7 @@ def _from_file(path: Path, limits: MediaLimits) -> bytes:
             raise MediaRefusedError("it is no regular file", source=str(path))
         if found.st_size > limits.max_bytes:
             raise _too_large(str(path), limits)
+        hold(found.st_size)
         with path.open("rb") as file:
             return file.read(limits.max_bytes)
     except MediaError:
@@ -195,6 +197,7 @@ def _from_object_store(url: str, limits: MediaLimits) -> bytes:
         raise MediaFetchError(f"it can't be read ({shorten(str(error), 200)})", source=shown(url)) from error
     if len(data) > limits.max_bytes:
         raise _too_large(shown(url), limits)
+    hold(len(data))
     return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -14,7 +15,7 @@ import lancelike
 from lancelike.embeddings import EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import BadInputError
 from lancelike.pydantic import LanceModel, Vector
-from tests.media.drawing import VECTOR
+from tests.media.drawing import VECTOR, encoded, picture
 from tests.media.quadrants import Quadrants
 from tests.media.web import HOST, Web, bad_pages, good_pages, grey_page, serving
 
@@ -86,6 +87,15 @@ def test_a_hundred_sources(web: Web, registry: EmbeddingFunctionRegistry) -> Non
     assert receipt.failed == len(errors)
     assert receipt.requests == 1
     assert took_s < TIMEOUT_S + SLACK_S
+
+
+def test_those_that_keep_waiting_hold_up_no_others(web: Web) -> None:
+    """48 URLs, fetched 8 at once, are answered when all of them wait: hanging ones take the time of one, not of six."""
+    quadrants = Quadrants.create(allow_private_addresses=[HOST], fetch_concurrency=8, fetch_timeout_s=10.0)
+    web.page("meet", encoded(picture()))
+    web.meeting = threading.Barrier(48)
+    for vector in quadrants.compute_source_embeddings([web.url(f"meet?{i}") for i in range(48)]):
+        np.testing.assert_allclose(vector, VECTOR, atol=0.02)
 
 
 def test_a_failure_that_passes_is_tried_again_and_one_that_does_not_is_not(web: Web) -> None:

@@ -27,7 +27,10 @@ HANG_S = 30.0
 
 
 class Web:
-    """Serves pages, each a status, headers and a body; `hang`, `drip`, `loop` and `flaky` do what they say."""
+    """Serves pages, each a status, headers and a body; `hang`, `drip`, `loop` and `flaky` do what they say.
+
+    What is asked of `meet` is answered, as `meeting` says, once that many have asked and wait.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -35,6 +38,7 @@ class Web:
         self.connections = 0
         self.closing = threading.Event()
         self.port = 0
+        self.meeting = threading.Barrier(1)
 
     def url(self, path: str) -> str:
         return f"http://{HOST}:{self.port}/{path}"
@@ -51,6 +55,9 @@ class Web:
         self.asked[path] += 1
         if path.startswith("/hang"):
             self.closing.wait(HANG_S)
+        elif path.startswith("/meet"):
+            self.meeting.wait(HANG_S)
+            _send(handler, *self.pages["/meet"])
         elif path.startswith("/drip"):
             self._drip(handler)
         elif path.startswith("/endless"):
@@ -117,7 +124,7 @@ def serving(certificate: Path | None = None) -> Iterator[Web]:
         def do_GET(self) -> None:
             try:
                 web.answer(self)
-            except OSError:  # the client has gone
+            except (OSError, threading.BrokenBarrierError):  # the client has gone, or the test is over
                 self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
@@ -135,6 +142,7 @@ def serving(certificate: Path | None = None) -> Iterator[Web]:
         yield web
     finally:
         web.closing.set()
+        web.meeting.abort()
         server.shutdown()
         thread.join()
         server.server_close()
