@@ -1,8 +1,12 @@
-"""Inputs that functions refused, by table: what `embedding_errors` shows and `retry_failed` tries again."""
+"""Inputs that functions refused, by table: what `embedding_errors` shows and `retry_failed` tries again.
+
+A record says of an input that it failed, not that it still does: whether a row waits for its vector is told by the row,
+in each version for itself. So a record outlives what mends its rows, until no version is left in which they wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -118,21 +122,32 @@ class TableFailures:
             for each in failed
         ]
         self._append(pa.Table.from_pylist(rows, _SCHEMA))
+        again = [each for each in failed if (each.key, each.vector_column) in before]
+        for column in {each.vector_column for each in again}:
+            keys = [each.key for each in again if each.vector_column == column]
+            self.forget_before(min(each.at for each in failed), column, keys)
 
     def latest(self) -> pa.Table:
         """The last record of each input and vector column, oldest first."""
         dataset = self._open()
         if dataset is None:
             return _SCHEMA.empty_table()
-        rows = dataset.read(Scan())
+        rows = dataset.read(Scan()).sort_by("at")
         last = {(row["key"], row["vector_column"]): i for i, row in enumerate(rows.to_pylist())}
         return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
-    def settle(self, vector_column: str, keys: Iterable[str]) -> None:
-        """Delete the records of the inputs with *keys*, whose vectors are there by now."""
+    def forget_before(self, at: datetime, vector_column: str, keys: Iterable[str]) -> None:
+        """Delete the records older than *at* of the inputs with *keys*."""
         if (dataset := self._open()) is not None:
             for those in _filters(vector_column, keys):
-                dataset.delete(those)
+                dataset.delete(f"{_older_than(at)} AND {those}")
+
+    def follow(self, names: Mapping[str, str]) -> None:
+        """Have the records of vector columns under their new *names* too, by the old; versions before have the old."""
+        rows = [row for row in self.latest().to_pylist() if row["vector_column"] in names]
+        if rows:
+            renamed = [{**row, "vector_column": names[row["vector_column"]]} for row in rows]
+            self._append(pa.Table.from_pylist(renamed, _SCHEMA))
 
     def dropped(self) -> dict[str, set[str]]:
         """Keys of the inputs whose rows were left out, by vector column."""
@@ -154,7 +169,7 @@ class TableFailures:
         Those of rows that were kept stay: they wait again where a version before is restored.
         """
         if (dataset := self._open()) is not None:
-            dataset.delete(f"dropped AND at < timestamp '{before.astimezone(UTC).isoformat()}'")
+            dataset.delete(f"dropped AND {_older_than(before)}")
 
     def forget(self) -> None:
         """Delete every record, as when the table is dropped."""
@@ -199,6 +214,10 @@ def _filters(vector_column: str, keys: Iterable[str]) -> Iterator[str]:
     for start in range(0, len(wanted), _KEYS_IN_FILTER):
         among = ", ".join(f"'{key}'" for key in wanted[start : start + _KEYS_IN_FILTER])
         yield f"vector_column = '{column}' AND key IN ({among})"
+
+
+def _older_than(at: datetime) -> str:
+    return f"at < timestamp '{at.astimezone(UTC).isoformat()}'"
 
 
 def _encodable(text: str) -> str:

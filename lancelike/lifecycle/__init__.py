@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from lancelike import _lazy
 
 if TYPE_CHECKING:
-    from lancelike.lifecycle import doctor, failed, freshness, health, lengths, migration, planning
+    from lancelike.lifecycle import doctor, failed, forgetting, freshness, health, lengths, migration, planning
 
-__all__ = ["doctor", "failed", "freshness", "health", "lengths", "migration", "planning"]
+__all__ = ["doctor", "failed", "forgetting", "freshness", "health", "lengths", "migration", "planning"]
 
 if not TYPE_CHECKING:
     __getattr__ = _lazy.names(__name__, {}, __all__)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,15 @@ Vectors = dict[str, NDArray[Any]]
 """Vectors by the key of their input among the failures."""
 
 
+_EVERYWHERE = Scan(with_row_id=True, with_row_address=True)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Row:
+class LackingRow:
     """A row without a vector whose source is among the failures."""
 
     row_id: int
+    address: int
     value: Any
     key: str
 
@@ -65,11 +69,12 @@ def embedding_errors(
     for binding in bindings:
         own = {record["key"]: record for record in records if record["vector_column"] == binding.vector_column}
         rows: dict[str, list[int]] = {key: [] for key in own}
-        for row in _waiting(dataset, binding, own):
+        for row in lacking_rows(dataset, binding, own):
             rows[row.key].append(row.row_id)
         for key, record in own.items():
             waiting: list[int | None] = [*rows[key]] or ([None] if record["dropped"] else [])
-            listed += [{**record, "row_id": row_id} for row_id in waiting]
+            sources = ", ".join(binding.source_columns)
+            listed += [{**record, "row_id": row_id, "source_column": sources} for row_id in waiting]
     return pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in listed], SCHEMA)
 
 
@@ -96,39 +101,35 @@ def retry_failed(
     """
     records = failures.latest().to_pylist()
 
-    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> dict[str, Vectors]:
-        waiting = {
-            binding.vector_column: list(
-                _waiting(dataset, binding, {r["key"] for r in records if r["vector_column"] == binding.vector_column})
-            )
-            for binding in bindings
-        }
+    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> None:
+        waiting = {}
+        for binding in bindings:
+            keys = {record["key"] for record in records if record["vector_column"] == binding.vector_column}
+            waiting[binding.vector_column] = list(lacking_rows(dataset, binding, keys))
         vectors: dict[str, Vectors] = {column: {} for column in waiting}
         with embedder:
             windows = _embed(bindings, waiting, embedder, vectors)
             for _ in report_progress(windows, progress, sum(map(len, waiting.values())), embedder):
                 pass
             _write(dataset, schema, [binding for binding in bindings if vectors[binding.vector_column]], vectors)
-        return vectors
 
-    for column, vectors in until_written(write, dataset, bindings_in, embedder).items():
-        failures.settle(column, vectors)
+    until_written(write, dataset, bindings_in, embedder)
     return embedder.finish()
 
 
-def _waiting(dataset: Dataset, binding: EmbeddingFunctionConfig, keys: Any) -> Iterator[_Row]:
-    """The rows that lack the binding's vector and have a source with one of *keys*."""
+def lacking_rows(
+    dataset: Dataset, binding: EmbeddingFunctionConfig, keys: Collection[str], within: Scan = _EVERYWHERE
+) -> Iterator[LackingRow]:
+    """The rows of *within* that lack the binding's vector and have a source with one of *keys*."""
     names = dataset.schema.names
     if not keys or not {binding.vector_column, *binding.source_columns} <= set(names):
         return
-    for batch in dataset.scan(
-        Scan(columns=binding.source_columns, filter=_lacks(binding), with_row_id=True, with_blobs=True)
-    ):
+    for batch in dataset.scan(replace(within, columns=binding.source_columns, filter=_lacks(binding), with_blobs=True)):
         values = source_inputs(batch, binding)
-        row_ids = batch.column("_rowid").to_pylist()
-        for row_id, value, key in zip(row_ids, values, failure_keys(values), strict=True):
+        places = zip(batch["_rowid"].to_pylist(), batch["_rowaddr"].to_pylist(), strict=True)
+        for place, value, key in zip(places, values, failure_keys(values), strict=True):
             if key in keys:
-                yield _Row(row_id, value, key)
+                yield LackingRow(*place, value, key)
 
 
 def _lacks(binding: EmbeddingFunctionConfig) -> str:
@@ -139,7 +140,7 @@ def _lacks(binding: EmbeddingFunctionConfig) -> str:
 
 def _embed(
     bindings: Sequence[EmbeddingFunctionConfig],
-    waiting: Mapping[str, Sequence[_Row]],
+    waiting: Mapping[str, Sequence[LackingRow]],
     embedder: Embedder,
     vectors: Mapping[str, Vectors],
 ) -> Iterator[Batch]:

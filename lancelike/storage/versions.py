@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
-from lancelike.errors import BranchNotFoundError, QueryError
+from lancelike.errors import BranchNotFoundError, QueryError, VersionNotFoundError
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.handles import close_table
 from lancelike.storage.showing import MAIN
@@ -15,6 +16,13 @@ def list_versions(dataset: Dataset) -> list[dict[str, Any]]:
     """Every version there is, oldest first: `version`, `timestamp` (local time, without zone), `metadata`."""
     with dataset.errors():
         return [dict(version) for version in dataset.lance.versions()]
+
+
+def kept_versions(dataset: Dataset) -> Iterator[Dataset]:
+    """A handle on every version there is, oldest first; another process may be cleaning up."""
+    for version in list_versions(dataset):
+        with suppress(VersionNotFoundError):
+            yield dataset.at(version["version"])
 
 
 def find(dataset: Dataset, wanted: int | str | tuple[str | None, int | None]) -> Dataset:

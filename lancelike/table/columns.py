@@ -87,6 +87,8 @@ class Columns(Handle):
         moved = [a["path"] for a in alterations if a.get("rename") or a.get("data_type") is not None]
         refuse_losses(self.schema, moved)
         renames = {a["path"]: a["rename"] for a in alterations if a.get("rename")}
+        if filled := {name: new for name, new in renames.items() if name in self.embedding_functions}:
+            self._records.failures.follow(filled)
         version = self._shown.alter_columns(list(alterations))
         metadata = self._shown.schema.metadata or {}
         renamed = rename_in_metadata(metadata, renames)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lancelike import lifecycle, storage
 from lancelike.errors import ColumnNotFoundError
+from lancelike.ledger.tidying import tolerated
 from lancelike.legacy import warn_deprecated
 from lancelike.search.target import vector_columns
 from lancelike.storage import versions
@@ -16,6 +17,9 @@ from lancelike.table.embedding import Embedding
 if TYPE_CHECKING:
     from lancelike.lifecycle.health import TableHealth
     from lancelike.storage import CleanupStats, CompactionStats, OptimizeStats, TableStatistics
+
+_FAILURES_KEPT = timedelta(days=7)
+"""What failed is recorded before its rows are written, so it is left alone as long as files that no version names."""
 
 
 class Upkeep(Embedding):
@@ -32,17 +36,20 @@ class Upkeep(Embedding):
 
         Args:
             cleanup_older_than: Versions older than this go, unless tagged; None is 7 days.
-            delete_unverified: Also delete young files that no version names; safe only when nobody else writes.
+            delete_unverified: Also delete young files that no version names, and young records of failures that no row
+                waits with; safe only when nobody else writes.
             retrain: Does nothing, and warns; LanceDB's scripts may have it.
         """
         if retrain:
             warn_deprecated("optimize(retrain=True)", "create_index(...)")
-        return storage.maintenance.optimize(
+        stats = storage.maintenance.optimize(
             self._shown,
             cleanup_older_than=cleanup_older_than,
             delete_unverified=delete_unverified,
             before_prune=self._remember,
         )
+        self._forget_failures(delete_unverified)
+        return stats
 
     def compact_files(self, **options: Any) -> CompactionStats:
         """Merge small files; keywords go to pylance's `optimize.compact_files`."""
@@ -51,16 +58,27 @@ class Upkeep(Embedding):
     def cleanup_old_versions(
         self, older_than: timedelta | None = None, *, delete_unverified: bool = False
     ) -> CleanupStats:
-        """Delete versions older than *older_than* (None: 2 weeks), unless tagged, and the files only they need."""
-        return storage.maintenance.cleanup_old_versions(
+        """Delete versions older than *older_than* (None: 2 weeks), unless tagged, and the files only they need.
+
+        Records of failures go too once no version is left that has a row waiting with them, and they are 7 days old.
+        """
+        stats = storage.maintenance.cleanup_old_versions(
             self._shown, older_than, delete_unverified=delete_unverified, before_prune=self._remember
         )
+        self._forget_failures(delete_unverified)
+        return stats
 
     def _remember(self, older_than: timedelta) -> None:
         """Note what `verify` finds if versions of that age, which tell it, are there to be deleted."""
         earlier = versions.list_versions(self._shown)[:-1]
         if self._bindings and earlier and earlier[0]["timestamp"] <= datetime.now() - older_than:
             lifecycle.freshness.remember(self._shown, self._bindings, self._records.ledger)
+
+    def _forget_failures(self, young_too: bool) -> None:
+        """Delete the records of failures that no version kept needs."""
+        before = datetime.now(UTC) - (timedelta(0) if young_too else _FAILURES_KEPT)
+        with tolerated(f"forgetting what failed for rows of table {self.name!r} that are gone"):
+            lifecycle.forgetting.forget_gone(self._shown, self._bindings_in, self._records.failures, before)
 
     def health(self) -> TableHealth:
         """How the table is, and what to do about what ails it; nothing is embedded or changed."""

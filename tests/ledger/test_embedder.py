@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,14 +64,20 @@ def test_a_failure_counts_once_and_is_not_tried_again_in_the_call(location: Loca
     assert set(failures.latest()["attempts"].to_pylist()) == {1}
 
 
-def test_attempts_add_up_over_calls_until_settled(location: Location, function: Counting) -> None:
+def test_attempts_add_up_over_calls(location: Location, function: Counting) -> None:
     failures = TableFailures(location, "t")
     for _ in range(3):
         Embedder(None, on_error="drop", failures=failures)(bound(function), ["bad", "bad too"])
     records = failures.latest().to_pylist()
     assert [(r["input"], r["attempts"], r["dropped"]) for r in records] == [("bad", 3, True), ("bad too", 3, True)]
-    failures.settle("vector", [records[0]["key"]])
-    failures.settle("other", [records[1]["key"]])
+    stored = failures._open()
+    assert stored is not None
+    assert stored.count_rows() == 2, "the last record of each"
+    now = datetime.now(UTC)
+    failures.forget_before(records[0]["at"], "vector", [records[0]["key"]])
+    failures.forget_before(now, "other", [records[1]["key"]])
+    assert failures.latest().num_rows == 2
+    failures.forget_before(now, "vector", [records[0]["key"]])
     assert failures.latest()["input"].to_pylist() == ["bad too"]
     failures.forget()
     assert failures.latest().num_rows == 0
