@@ -111,6 +111,11 @@ def _advice_on_indices(
             yield f"a search of {column!r} scans {rows} rows: create_index({column!r}) builds an index"
     outgrown = {index.name: index for index in outgrown_indices(dataset)}
     for index in covered:
+        if (index.is_of_vectors or index.is_full_text) and dataset.lists_deleted(index.name):
+            yield (
+                f"index {index.name!r} lists deleted rows that another program compacted away, so that each search "
+                "looks which rows there are: optimize() mends it"
+            )
         if index.unindexed > MOST_UNINDEXED:
             yield f"index {index.name!r} leaves {index.unindexed} rows to be scanned: optimize() adds them"
         if len(index.segments) > _MANY_SEGMENTS:

@@ -49,6 +49,8 @@ class Scan:
     batch_size: int | None = None
     fragments: tuple[int, ...] | None = None
     """Ids of the fragments to read; None: all."""
+    past_scalar_indices: bool = False
+    """Read the columns that the filter is about, rather than ask their indices."""
     with_blobs: bool = False
     """Give the values of blob columns, as large_binary, in place of where they are."""
 

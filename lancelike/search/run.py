@@ -25,6 +25,7 @@ from lancelike.search.from_memory import MemorySearch, memory_search, read_toget
 from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.fuzzy import fuzzy_search
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
+from lancelike.search.live import among_live
 from lancelike.search.lookup import KeyLookup, key_lookup
 from lancelike.search.modalities import refuse_modality
 from lancelike.search.pruned import Probes
@@ -43,7 +44,7 @@ from lancelike.search.target import (
 from lancelike.search.together import Together
 from lancelike.search.vectors import QueryVectors
 from lancelike.storage.dataset import Dataset
-from lancelike.storage.index import VectorIndex
+from lancelike.storage.index import VectorIndex, full_text_indices
 from lancelike.storage.memory import VectorCache
 from lancelike.storage.tuning import Tuning, Way
 
@@ -243,9 +244,15 @@ class Searcher:
             starts: Whether vectors may begin to be read for searches to come.
         """
         if query.full_text_query is not None:
+            indices = sorted(full_text_indices(self._dataset).values())
             scan = plan_scan(with_words(query, self._dataset))
+            scan, why = among_live(scan, self._dataset, indices, reads=starts)
             return SearchPlan(
-                scan, hides_row_id=_hides_row_id(query, scan), skipped=query.offset, by_score=query.order_by is None
+                scan,
+                hides_row_id=_hides_row_id(query, scan),
+                skipped=query.offset,
+                by_score=query.order_by is None,
+                why=why,
             )
         if query.vector is None:
             scan = plan_scan(query)
@@ -260,16 +267,17 @@ class Searcher:
         query = with_refinement(with_effort(asked, tuning, "through_lance"), column, index)
         scan = plan_scan(query, column, query.distance_type)
         skipped = query.offset if is_batch(query, column) else 0
-        why = _tuned(tuning, "through_lance")
-        if self._cache is None:
-            scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
-            return SearchPlan(scan, skipped_per_query=skipped, why=why)
-        by_partitions = with_effort(asked, tuning, "in_memory")
-        memory = memory_search(by_partitions, scan, self._dataset, column, self._cache, starts=starts)
+        memory: MemorySearch | str = ""
+        if self._cache is not None:
+            by_partitions = with_effort(asked, tuning, "in_memory")
+            memory = memory_search(by_partitions, scan, self._dataset, column, self._cache, starts=starts)
         if isinstance(memory, MemorySearch):
             return SearchPlan(scan, skipped_per_query=skipped, memory=memory, why=_tuned(tuning, "in_memory"))
         scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
-        return SearchPlan(scan, skipped_per_query=skipped, why=_why(scan, index, memory) + why)
+        names = [] if index is None or query.bypass_vector_index else [index.name]
+        scan, among = among_live(scan, self._dataset, names)
+        why = (_why(scan, index, memory) if memory else "") + _tuned(tuning, "through_lance") + among
+        return SearchPlan(scan, skipped_per_query=skipped, why=why)
 
     @property
     def _bindings(self) -> Bindings:

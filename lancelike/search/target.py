@@ -36,6 +36,8 @@ class TableFacts:
     """The vector index of each column, None without one; filled as columns are searched."""
     partitions: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Rows and partitions of each index that Lance searches, filled alike."""
+    listing: dict[str, bool] = field(default_factory=dict)
+    """Whether each index that Lance searches lists deleted rows, filled alike."""
 
 
 _facts: WeakKeyDictionary[Dataset, TableFacts] = WeakKeyDictionary()

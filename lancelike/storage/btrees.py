@@ -23,8 +23,8 @@ from lancelike.types import StorageOptions
 logger = logging.getLogger("lancelike.storage")
 
 Verdicts: TypeAlias = dict[tuple[str, frozenset[int]], bool]
-"""Whether a B-tree misses rows, by its uuid and the fragments it claims: its entries never change, and the rows of a
-fragment only get fewer."""
+"""What is so of a segment of an index, by its uuid and the fragments it claims: its entries never change, and the rows
+of a fragment only get fewer."""
 
 _FIRST_BY_ADDRESS = 1
 _OFFSET_BITS = 32

@@ -21,6 +21,7 @@ class OpenTable(Generic[Handle]):
         merging: Held by a merge, so that threads which upsert the same keys don't insert them twice.
         indexing: Held while indices are built or changed: of two that do so, Lance lets the second start again.
         btrees: Which of the table's B-trees miss rows, as far as is known.
+        listing: Which segments of its other indices list rows that are deleted, as far as is known.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class OpenTable(Generic[Handle]):
         self.merging = threading.Lock()
         self.indexing = threading.Lock()
         self.btrees: Verdicts = {}
+        self.listing: Verdicts = {}
         self._shared: weakref.ref[Handle] | None = None
 
     @property

@@ -158,7 +158,7 @@ class Reading(Showing):
             with_row_address=scan.with_row_address,
             fast_search=scan.fast_search,
             order_by=_orderings(scan),
-            use_scalar_index=False if _is_filter_read(shown, scan) else None,
+            use_scalar_index=False if scan.past_scalar_indices or _is_filter_read(shown, scan) else None,
             **(
                 with_values(shown.schema, scan.columns, scan.batch_size)
                 if scan.with_blobs

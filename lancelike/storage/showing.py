@@ -26,6 +26,7 @@ from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
+from lancelike.storage.listing import lists_deleted
 from lancelike.storage.location import Location, check_manifest
 
 T = TypeVar("T")
@@ -134,6 +135,11 @@ class Showing:
     def indexing(self) -> threading.Lock:
         """Held in this process while the table's indices are built or changed."""
         return self._table.indexing
+
+    def lists_deleted(self, index: str) -> bool:
+        """Whether a vector or full-text *index* lists deleted rows, which Lance takes for rows there are."""
+        with self.errors():
+            return lists_deleted(self._readable(), index, self._table.listing, self.location.storage_options)
 
     def refresh(self) -> None:
         """Show the latest version, unless pinned."""
