@@ -26,6 +26,7 @@ from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
 from lancelike.storage.failures import Subject, lance_errors
 from lancelike.storage.handles import OpenTable, close_table, open_table
+from lancelike.storage.latest import Manifests, Stamp
 from lancelike.storage.listing import lists_deleted
 from lancelike.storage.location import Location, check_manifest
 
@@ -68,6 +69,8 @@ class Showing:
         self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
         self._stale: tuple[tuple[int, int] | None, list[StaleBTree]] = (None, [])
         self._frozen: tuple[LanceDataset, Self] | None = None
+        self._manifests = Manifests(shown.uri if location.path and not pinned else None)
+        self._was_latest: tuple[LanceDataset, Stamp | None] = (shown, None)
         self._move_to(shown)
 
     @classmethod
@@ -144,8 +147,9 @@ class Showing:
     def refresh(self) -> None:
         """Show the latest version, unless pinned."""
         shown = self._readable()
-        if self.pinned:
+        if self.pinned or self._is_latest(shown):
             return
+        stamp = self._manifests.stamp()
         try:
             with self.errors():
                 latest = copy.copy(shown)
@@ -158,7 +162,14 @@ class Showing:
             close_table(self.location.key, self.name, self.branch)
             self._table.closed = True
             raise TableClosedError(self.name)
-        self._show(latest)
+        self._show(latest, stamp)
+
+    def _is_latest(self, shown: LanceDataset) -> bool:
+        judged, stamp = self._was_latest
+        if judged is not shown or not self._manifests.is_latest(int(shown.version), stamp):
+            return False
+        self._looked_at = time.monotonic()
+        return True
 
     def refresh_if_older(self, seconds: float) -> None:
         """Show the latest version if the last look at it was *seconds* or more ago."""
@@ -292,11 +303,19 @@ class Showing:
             raise TableClosedError(self.name)
         return self._shown
 
-    def _show(self, new: LanceDataset) -> int:
-        """Show *new*, unless another thread showed a later version; the version of *new*."""
+    def _show(self, new: LanceDataset, stamp: Stamp | None = None) -> int:
+        """Show *new*, unless another thread showed a later version; the version of *new*.
+
+        Args:
+            new: What was the latest version a moment ago.
+            stamp: Of the manifests, at most as late as that; None: now, if *new* was just made.
+        """
         with self._table.lock:
             if new.version >= self._shown.version:
+                if new.version > self._shown.version:
+                    stamp = stamp or self._manifests.stamp()
                 self._move_to(new)
+                self._was_latest = new, stamp
         return int(new.version)
 
     def _searchable(self) -> LanceDataset:
