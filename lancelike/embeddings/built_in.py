@@ -42,6 +42,7 @@ BUILT_IN: Mapping[str, str] = {
     "palm": f"{PROVIDERS}.gemini:PaLMText",
     "tei": f"{PROVIDERS}.tei:TEIEmbeddings",
     "together": f"{PROVIDERS}.openai:TogetherEmbeddings",
+    "vertex-multimodal": f"{PROVIDERS}.vertex:VertexMultimodalEmbeddings",
     "voyageai": f"{PROVIDERS}.voyageai:VoyageAIEmbeddingFunction",
     "watsonx": f"{PROVIDERS}.watsonx:WatsonxEmbeddings",
 }

@@ -153,6 +153,45 @@ class Gemini(Protocol):
         return {"error": {**found, "details": details}}
 
 
+class Vertex(Gemini):
+    """The older models of Vertex AI, which embed one text or image a call, and the server that renews tokens."""
+
+    max_inputs = 1
+    refused_key_status = 401
+    token_path = "/token"
+    token_status = 200
+    token_reply: ClassVar = {"access_token": KEY, "expires_in": 3600, "token_type": "Bearer"}
+
+    def wants_key(self, request: Request) -> bool:
+        return path(request) != self.token_path
+
+    def texts(self, request: Request) -> list[str] | None:
+        if not path(request).endswith(":predict"):
+            return None
+        return [self._instance(instance) for instance in request.body["instances"]]
+
+    def _instance(self, instance: Any) -> str:
+        if "text" in instance:
+            return str(instance["text"])
+        image = instance["image"]
+        return seen_in_uri(f"data:{image['mimeType']};base64,{image['bytesBase64Encoded']}")
+
+    def role(self, request: Request) -> Any:
+        return None
+
+    def ndims(self, request: Request) -> Any:
+        return request.body.get("parameters", {}).get("dimension")
+
+    def answer(self, request: Request, vectors: list[list[float]], tokens: int) -> Any:
+        names = ["textEmbedding" if "text" in each else "imageEmbedding" for each in request.body["instances"]]
+        return {"predictions": [{name: vector} for name, vector in zip(names, vectors, strict=True)]}
+
+    def other(self, request: Request) -> Reply:
+        if path(request) != self.token_path:
+            return super().other(request)
+        return Reply(self.token_reply, self.token_status)
+
+
 class Bedrock(Protocol):
     refused_key_status = 403
     error_names: ClassVar = {

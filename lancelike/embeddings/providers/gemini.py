@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lancelike.embeddings.base import Embeddings, Role
 from lancelike.embeddings.description import FunctionDescription
@@ -88,6 +88,14 @@ class GeminiText(RemoteImageFunction, KeyedTextFunction):
     @classmethod
     def _describe(cls) -> FunctionDescription:
         return replace(super()._describe(), ndims=DEFAULT_DIM)
+
+    @model_validator(mode="after")
+    def _is_reached(self) -> Self:
+        if self._model.startswith("multimodalembedding"):
+            raise ValueError(
+                f"Google's package can't ask {self.name} for images: take the function 'vertex-multimodal'"
+            )
+        return self
 
     def ndims(self) -> int:
         """Length of the vectors: `dim`, else 768 for Gemini's models, else that of the model."""
@@ -178,9 +186,19 @@ class PaLMText(GeminiText):
 
 def note_retry_delay(error: Exception) -> None:
     """Give *error* the wait that Google's body asks for as a header, where the reply has no such header."""
-    details = getattr(error, "details", None)
-    inner = details.get("error") if isinstance(details, Mapping) else None
+    body = _body_of(error)
+    inner = body.get("error") if isinstance(body, Mapping) else None
     for detail in (inner.get("details") or []) if isinstance(inner, Mapping) else []:
         delay = str(detail.get("retryDelay", "")) if isinstance(detail, Mapping) else ""
         if delay.endswith("s") and retry_after_s(error) is None:
             error.headers = {"retry-after": delay[:-1]}  # type: ignore[attr-defined]  # where retry_after_s looks
+
+
+def _body_of(error: Exception) -> Any:
+    """The JSON that was answered: what Google's package keeps of it, or a reply of requests has."""
+    if hasattr(error, "details"):
+        return error.details
+    try:
+        return error.response.json()  # type: ignore[attr-defined]  # where there is one
+    except (AttributeError, ValueError):
+        return None

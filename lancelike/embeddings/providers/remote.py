@@ -203,11 +203,13 @@ class HTTPTextFunction(KeyedTextFunction):
 
 
 class JSONClient:
-    """Requests with a body and an answer in JSON, over connections that are kept."""
+    """Requests with a body and an answer in JSON, over connections that are kept: those of *session* if it is given."""
 
-    def __init__(self, requests: Any, base_url: str, headers: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self, requests: Any, base_url: str, headers: Mapping[str, str], timeout_s: float, *, session: Any = None
+    ) -> None:
         self._requests, self._base_url, self._timeout_s = requests, base_url.rstrip("/"), timeout_s
-        self._session = requests.Session()
+        self._session = requests.Session() if session is None else session
         self._session.headers.update(headers)
         # Else the password that ~/.netrc has for the host would be sent in the place of our key.
         self._session.auth = _keep_headers

@@ -49,6 +49,14 @@ CASES = [
     Case("clarifai", wire.Clarifai, "CLARIFAI_PAT", "openai", path="/v2/ext/openai/v1"),
     Case("cohere", wire.Cohere, "COHERE_API_KEY", "cohere", roles=("search_document", "search_query")),
     Case("gemini-text", wire.Gemini, "GOOGLE_API_KEY", "google.genai", roles=("RETRIEVAL_DOCUMENT", "RETRIEVAL_QUERY")),
+    Case(
+        "vertex-multimodal",
+        wire.Vertex,
+        "VERTEX_TOKEN",
+        "google.auth.transport.requests",
+        {"access_token": "$var:VERTEX_TOKEN", "project": "p", "max_input_tokens": 1000},
+        texts_in_a_call=1,
+    ),
     Case("bedrock-text", wire.Bedrock, "AWS_ACCESS_KEY_ID", "boto3", {"name": "us.amazon.titan-x"}, texts_in_a_call=1),
     Case(
         "bedrock-text",

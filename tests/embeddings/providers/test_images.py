@@ -24,6 +24,7 @@ from lancelike.errors import (
     MediaRefusedError,
     MediaTooLargeError,
     QueryError,
+    VariableNotFoundError,
 )
 from lancelike.ledger import fingerprint
 from lancelike.ledger.canaries import canaries_of
@@ -71,6 +72,14 @@ CASES = [
         "GOOGLE_API_KEY",
         "google.genai",
         {"name": "gemini-embedding-2", "dim": NDIMS, "normalize": False},
+    ),
+    Case(
+        "vertex-multimodal",
+        wire.Vertex,
+        "VERTEX_TOKEN",
+        "google.auth.transport.requests",
+        {"name": "multimodalembedding@001", "access_token": "$var:VERTEX_TOKEN", "project": "p"},
+        texts_in_a_call=1,
     ),
     *(
         Case(
@@ -276,6 +285,7 @@ def test_an_image_that_the_service_refuses_fails_alone_and_a_passing_failure_is_
     assert len(server.calls) == (3 if alone else 4)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in TEXT_MODELS], ids=str, indirect=True)
 def test_a_model_of_texts_names_those_that_take_images(case: Case, server: WireServer) -> None:
     function = case.make(server, name=TEXT_MODELS[case.name])
     assert modalities_of(function) == frozenset({"text"})
@@ -302,7 +312,7 @@ def test_a_refused_and_a_missing_key_are_told_at_once(
     assert len(server.requests) == 1
     assert case.variable is not None
     monkeypatch.delenv(case.variable)
-    with pytest.raises(EmbeddingFunctionUnavailable, match=case.variable):
+    with pytest.raises((EmbeddingFunctionUnavailable, VariableNotFoundError), match=case.variable):
         embed_sources(case.make(server), [plain("red"), tmp_path / "gone.png"])
     assert len(server.requests) == 1
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
+import pickle
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +22,8 @@ from lancelike.embeddings.providers.gemini import PaLMText
 from lancelike.embeddings.providers.remote import RemoteTextFunction
 from lancelike.embeddings.providers.remote_images import RemoteImageFunction
 from lancelike.embeddings.requests import embed_sources
-from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable, SchemaError
+from lancelike.errors import EmbeddingError, EmbeddingFunctionUnavailable, InputTooLong, SchemaError
+from lancelike.ledger import fingerprint
 from tests.embeddings import wire_protocols as wire
 from tests.embeddings.wire import KEY, NDIMS, Failure, Protocol, WireServer, vector
 
@@ -69,6 +73,8 @@ def make(function: str, /, **settings: Any) -> EmbeddingFunction:
             {"name": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-multimodal-embeddings-v1:0"},
             3072,
         ),
+        ("vertex-multimodal", {}, 1408),
+        ("vertex-multimodal", {"dim": 256}, 256),
         ("voyageai", {"name": "voyage-4"}, 1024),
         ("voyageai", {"name": "voyage-3-lite"}, 512),
         ("voyageai", {"name": "voyage-code-2"}, 1536),
@@ -285,11 +291,117 @@ class TestGemini:
         assert all("/projects/p/locations/europe-west1/publishers/google/models/" in c.path for c in server.calls)
         assert server.protocol.role(server.calls[0]) == "RETRIEVAL_DOCUMENT"
 
+    def test_a_model_that_its_package_does_not_reach_is_refused(self) -> None:
+        with pytest.raises(SchemaError, match="'vertex-multimodal'"):
+            make("gemini-text", name="multimodalembedding@001", vertexai=True)
+
     def test_palm_is_gemini_and_says_so(self, server: WireServer) -> None:
         with pytest.warns(FutureWarning, match="PaLM API is gone"):
             function = make("palm", base_url=server.url, dim=NDIMS)
         assert isinstance(function, PaLMText)
         assert embed_query(function, "a").shape == (NDIMS,)
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    rsa = importlib.import_module("cryptography.hazmat.primitives.asymmetric.rsa")
+    forms = importlib.import_module("cryptography.hazmat.primitives.serialization")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem: bytes = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
+    return pem.decode()
+
+
+class TestVertex:
+    @pytest.fixture
+    def server(self, serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str) -> WireServer:
+        """A server whose own tokens are made for the credentials that google-auth finds."""
+        server: WireServer = serve(wire.Vertex())
+        account = {
+            "type": "service_account",
+            "project_id": "of-the-account",
+            "private_key_id": "1",
+            "private_key": private_key,
+            "client_email": "robot@of-the-account.iam.gserviceaccount.com",
+            "token_uri": f"{server.url}/token",
+        }
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+        return server
+
+    def test_credentials_are_turned_into_a_token_that_is_kept_to_itself(self, server: WireServer) -> None:
+        function = make("vertex-multimodal", dim=128, base_url=server.url, max_concurrency=1)
+        vectors = embed_sources(function, ["a", "b"])
+        np.testing.assert_allclose(np.array(vectors), [vector("a", 128), vector("b", 128)], rtol=1e-6)
+        assert [request.path for request in server.requests].count("/token") == 1
+        [call, _] = server.calls
+        assert call.path == (
+            "/v1/projects/of-the-account/locations/us-central1/publishers/google/models/multimodalembedding@001:predict"
+        )
+        assert call.body["parameters"] == {"dimension": 128}
+        assert KEY not in repr(function) + str(function.stored()) + str(pickle.dumps(function))
+
+    def test_a_token_that_ran_out_is_renewed(self, server: WireServer) -> None:
+        server.failures.append(Failure(401))
+        assert embed_query(make("vertex-multimodal", dim=128, base_url=server.url), "a").shape == (128,)
+        assert [request.path for request in server.requests].count("/token") == 2
+
+    def test_a_refused_token_is_not_shown(self, server: WireServer) -> None:
+        server.key = "another"
+        with pytest.raises(EmbeddingError, match="invalid api key") as caught:
+            embed_query(make("vertex-multimodal", dim=128, base_url=server.url), "a")
+        assert KEY not in str(caught.value)
+        assert server.calls == []
+
+    def test_credentials_that_are_not_renewed_are_final(
+        self, server: WireServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wire.Vertex, "token_reply", {"error": "invalid_grant"})
+        monkeypatch.setattr(wire.Vertex, "token_status", 400)
+        with pytest.raises(EmbeddingError, match="invalid_grant"):
+            embed_query(make("vertex-multimodal", dim=128, base_url=server.url), "a")
+        assert len(server.requests) == 1
+
+    def test_what_is_missing_is_named(self, server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VERTEX_TOKEN", KEY)
+        with pytest.raises(EmbeddingFunctionUnavailable, match="GOOGLE_CLOUD_PROJECT"):
+            embed_query(make("vertex-multimodal", dim=128, base_url=server.url, access_token="$var:VERTEX_TOKEN"), "a")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/gone.json")
+        with pytest.raises(EmbeddingError, match=r"/gone\.json was not found"):
+            embed_query(make("vertex-multimodal", dim=128, base_url=server.url), "a")
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+        monkeypatch.setenv("NO_GCE_CHECK", "true")
+        monkeypatch.setenv("CLOUDSDK_CONFIG", "/gone")
+        with pytest.raises(EmbeddingFunctionUnavailable, match="GOOGLE_APPLICATION_CREDENTIALS"):
+            embed_query(make("vertex-multimodal", dim=128, base_url=server.url), "a")
+        assert server.requests == []
+
+    def test_a_text_that_would_be_cut_off_in_silence_is_not_sent(self, server: WireServer) -> None:
+        words = "a picture of a red car in the rain " * 4
+        with pytest.raises(InputTooLong) as caught:
+            embed_sources(make("vertex-multimodal", dim=128, base_url=server.url), [words])
+        assert (caught.value.limit, server.calls) == (32, [])
+        [mean] = embed_sources(make("vertex-multimodal", dim=128, base_url=server.url, on_long="mean"), [words])
+        assert mean is not None
+        assert len(server.calls) == 2
+        embed_sources(make("vertex-multimodal", dim=128, base_url=server.url, max_input_tokens=64), [words])
+        assert server.texts[-1] == [words]
+
+    def test_the_wait_in_the_body_is_kept(self, server: WireServer, caplog: pytest.LogCaptureFixture) -> None:
+        server.failures.append(Failure(429))
+        embed_query(make("vertex-multimodal", dim=128, base_url=server.url, first_wait_s=5.0, max_wait_s=9.0), "a")
+        assert "try 2 of 8 in 0.0 s" in caplog.text
+
+    def test_who_asks_and_where_is_no_part_of_a_vector(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VERTEX_TOKEN", KEY)
+        known = fingerprint(make("vertex-multimodal"))
+        elsewhere = {"project": "p", "location": "europe-west4", "access_token": "$var:VERTEX_TOKEN"}
+        assert fingerprint(make("vertex-multimodal", **elsewhere)) == known
+        assert fingerprint(make("vertex-multimodal", dim=128)) != known
+
+    @pytest.mark.parametrize("dim", [64, 1024])
+    def test_lengths_that_the_model_does_not_have_are_refused(self, dim: int) -> None:
+        with pytest.raises(SchemaError, match="128, 256, 512 or 1408"):
+            make("vertex-multimodal", dim=dim)
 
 
 class TestBedrock:
