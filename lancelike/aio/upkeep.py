@@ -13,6 +13,7 @@ from lancelike.aio.job import AsyncJob
 from lancelike.aio.threads import read, write
 from lancelike.legacy import warn_deprecated
 from lancelike.lifecycle.health import TableHealth
+from lancelike.query.predicates import Expression
 from lancelike.schema.model import LanceModel
 from lancelike.storage import CleanupStats, CompactionStats, OptimizeStats, TableStatistics
 from lancelike.types import (
@@ -110,9 +111,9 @@ class AsyncUpkeep(AsyncHandle):
 
     async def add_columns(
         self,
-        transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema | None = None,
+        transforms: Mapping[str, Expression] | pa.Field | Sequence[pa.Field] | pa.Schema | None = None,
         *,
-        computed: Mapping[str, str] | None = None,
+        computed: Mapping[str, Expression] | None = None,
     ) -> AddColumnsResult:
         """Add columns, as `Table.add_columns` does: filled once, or such as stay computed."""
         table = self._blocking

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lancelike.ingest.embed import EmbedInputs, embed_batches, embed_rows, fill_lacking, source_inputs
     from lancelike.ingest.infer import infer_schema
     from lancelike.ingest.join import join_columns
-    from lancelike.ingest.media import value_for
     from lancelike.ingest.merge import MergeClauses, merge_rows
     from lancelike.ingest.pipeline import create_batches, ingest, refuse_blob_sources, with_bindings
     from lancelike.ingest.progress import index_progress, report_progress
     from lancelike.ingest.read import Source, read_batches
     from lancelike.ingest.rereading import BindingsIn, until_written
+    from lancelike.ingest.setting import literal_for
     from lancelike.ingest.update import refresh_computed, update_rows
     from lancelike.ingest.vectors import fit_vectors
 
@@ -41,6 +41,7 @@ _HOMES = {
     "infer_schema": "infer",
     "ingest": "pipeline",
     "join_columns": "join",
+    "literal_for": "setting",
     "merge_rows": "merge",
     "read_batches": "read",
     "refresh_computed": "update",
@@ -49,7 +50,6 @@ _HOMES = {
     "source_inputs": "embed",
     "until_written": "rereading",
     "update_rows": "update",
-    "value_for": "media",
     "with_bindings": "pipeline",
 }
 
@@ -71,6 +71,7 @@ __all__ = [
     "infer_schema",
     "ingest",
     "join_columns",
+    "literal_for",
     "merge_rows",
     "read_batches",
     "refresh_computed",
@@ -79,7 +80,6 @@ __all__ = [
     "source_inputs",
     "until_written",
     "update_rows",
-    "value_for",
     "with_bindings",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +17,8 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """*array* as *kind*.
 
     Raises:
-        pa.ArrowException: A value would lose digits, a part of its date, or a field, or text would become a number.
+        pa.ArrowException: A value would lose digits, a part of its date, or a field, become infinite, or text would
+            become a number.
     """
     if array.type.equals(kind):
         return array
@@ -33,6 +35,8 @@ def cast_exactly(array: pa.Array, kind: pa.DataType) -> pa.Array:
     result = array.cast(kind)
     if pa.types.is_timestamp(array.type) and pa.types.is_date(kind):
         _check_whole_days(array, result)
+    if is_small_float(kind) and is_number(array.type):
+        _check_range(array, result)
     return result
 
 
@@ -78,6 +82,24 @@ def _mismatch(source: pa.DataType, target: pa.DataType) -> str:
 
 def _is_plain_number(kind: pa.DataType) -> bool:
     return is_number(kind) or bool(pa.types.is_boolean(kind) or pa.types.is_decimal(kind))
+
+
+def is_small_float(kind: pa.DataType) -> bool:
+    """Whether there are numbers of Python's that *kind* has no finite value for."""
+    return bool(pa.types.is_float16(kind) or pa.types.is_float32(kind))
+
+
+def holds_infinity(numbers: pa.Array) -> bool:
+    """Whether any of *numbers*, floats, is infinite."""
+    return bool(np.isinf(numbers.to_numpy(zero_copy_only=False)).any())
+
+
+def _check_range(given: pa.Array, stored: pa.Array) -> None:
+    if not holds_infinity(stored):
+        return
+    too_large = np.isinf(stored.to_numpy(zero_copy_only=False)) & ~np.isinf(given.to_numpy(zero_copy_only=False))
+    if too_large.any():
+        raise pa.ArrowInvalid(f"{given[int(too_large.argmax())]} is too large for {stored.type}")
 
 
 def _check_whole_days(moments: pa.Array, days: pa.Array) -> None:

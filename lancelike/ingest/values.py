@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.blobs import hint_about, values_to_blobs
-from lancelike.ingest.casts import cast_exactly, first_failure
+from lancelike.ingest.casts import cast_exactly, first_failure, holds_infinity, is_small_float
 from lancelike.ingest.kinds import holds_vectors, is_list, is_text, leaves
 from lancelike.ingest.media import address_of, hint_about_media, media_encoder, media_to_array
 from lancelike.ingest.nested import is_nested_media, nested_to_array
@@ -152,7 +152,10 @@ def _convert_plain(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array:
         _check_keys(values, kind)
     if _may_round(values, kind):
         return cast_exactly(pa.array(values), kind)
-    return pa.array(values, kind)
+    array = pa.array(values, kind)
+    if is_small_float(kind) and holds_infinity(array):
+        return cast_exactly(pa.array(values, pa.float64()), kind)
+    return array
 
 
 def _may_round(values: Iterable[Any], kind: pa.DataType) -> bool:
@@ -177,6 +180,8 @@ def _plain(value: Any, kind: pa.DataType | None) -> Any:
         return value.bytes if kind is not None and pa.types.is_fixed_size_binary(kind) else str(value)
     if isinstance(value, Decimal) and kind is not None and pa.types.is_floating(kind):
         return float(value)
+    if type(value) is dt.date and kind is not None and pa.types.is_timestamp(kind):
+        return dt.datetime.combine(value, dt.time())
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
@@ -206,7 +211,7 @@ def _check_keys(values: Iterable[Any], kind: pa.DataType) -> None:
             _check_keys(items if items is not None else (), kind.value_type)
         return
     fields = [kind.field(i) for i in range(kind.num_fields)]
-    known = {field.name for field in fields}
+    known = [field.name for field in fields]
     rows = [value for value in values if isinstance(value, Mapping)]
     for row in rows:
         for key in row:

@@ -102,8 +102,8 @@ class PermutationBuilder:
 
         return self._with(split, split_names, names)
 
-    def split_calculated(self, calculation: str, split_names: Sequence[str] | None = None) -> Self:
-        """Put each row into the split whose number the SQL expression *calculation* gives.
+    def split_calculated(self, calculation: Expression, split_names: Sequence[str] | None = None) -> Self:
+        """Put each row into the split whose number *calculation*, SQL or an `Expr`, gives.
 
         Raises:
             QueryError: When it runs: it gave something else than whole numbers from 0.
@@ -120,7 +120,7 @@ class PermutationBuilder:
                 raise QueryError(f"{calculation!r} gives {splits.min()}; splits are numbered from 0")
             return np.arange(len(rows)), splits
 
-        return self._with(split, split_names, {SPLIT_ID: calculation})
+        return self._with(split, split_names, {SPLIT_ID: sql_of(calculation)})
 
     def shuffle(self, *, seed: int | None = None, clump_size: int | None = None) -> Self:
         """Shuffle the rows of each split; arguments are those of `split_random`."""

@@ -24,7 +24,9 @@ from lancelike.media import Audio, Image
 
 INT64_MIN = -(2**63)
 UINT64_MAX = 2**64 - 1
-_QUOTED_OR_COMMENT = re.compile(r"""(?P<quoted>'[^']*'|"[^"]*"|`[^`]*`)|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_QUOTED_OR_COMMENT = re.compile(
+    r"""(?P<quoted>'[^']*'|"(?P<name>(?:[^"]|"")*)"|`[^`]*`)|--[^\n]*|/\*.*?\*/""", re.DOTALL
+)
 
 
 class SqlExpression(Protocol):
@@ -38,16 +40,24 @@ Expression: TypeAlias = str | SqlExpression
 
 
 def sql_of(expression: Expression) -> str:
-    """*expression* as SQL text.
+    """*expression* as Lance's SQL: a name in double quotes, which Lance takes for a text, is in backticks.
 
     Raises:
         QueryError: It is neither text nor an expression.
     """
     if isinstance(expression, str):
-        return expression
+        return _QUOTED_OR_COMMENT.sub(_with_backticks, expression) if '"' in expression else expression
     if not hasattr(expression, "to_sql"):
         raise QueryError(f"{expression!r} is no SQL text and has no to_sql()")
     return expression.to_sql()
+
+
+def _with_backticks(match: re.Match[str]) -> str:
+    if match["name"] is None:
+        return match[0]
+    if not match["name"]:
+        raise QueryError("\"\" names no column; an empty text is ''")
+    return quote_identifier(match["name"].replace('""', '"'))
 
 
 def filter_of(expression: Expression | None) -> str | None:

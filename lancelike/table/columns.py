@@ -13,6 +13,7 @@ from lancelike.errors import SchemaError
 from lancelike.job import Job
 from lancelike.legacy import warn_deprecated
 from lancelike.query.plan import Scan
+from lancelike.query.predicates import Expression, sql_of
 from lancelike.schema.bindings import drop_from_metadata, rename_in_metadata
 from lancelike.schema.computed import refuse_losses
 from lancelike.storage import fields
@@ -34,15 +35,15 @@ class Columns(Handle):
 
     def add_columns(
         self,
-        transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema | None = None,
+        transforms: Mapping[str, Expression] | pa.Field | Sequence[pa.Field] | pa.Schema | None = None,
         *,
-        computed: Mapping[str, str] | None = None,
+        computed: Mapping[str, Expression] | None = None,
     ) -> AddColumnsResult:
         """Add columns: with the values of SQL expressions, or of null; or such as stay computed.
 
         Args:
-            transforms: SQL expressions by name, evaluated once; or Arrow fields, to be filled with nulls.
-            computed: SQL expressions by name, each over columns that are there. Writes keep the columns in step with
+            transforms: SQL expressions by name, or `Expr`s, evaluated once; or Arrow fields, to be filled with nulls.
+            computed: The same, each over columns that are there. Writes keep the columns in step with
                 what they read, in the same commit, and nobody else gives them values. One commit each.
 
         Raises:
@@ -54,11 +55,13 @@ class Columns(Handle):
             raise ValueError("add_columns requires transforms or computed columns")
         if transforms is not None and computed:
             raise ValueError("add_columns cannot take both transforms and computed columns")
+        if isinstance(transforms, Mapping):
+            transforms = {name: sql_of(expression) for name, expression in transforms.items()}
         if transforms is not None:
             return AddColumnsResult(self._shown.add_columns(transforms))
         self._shown.refresh()
         for name, expression in (computed or {}).items():
-            ingest.add_computed(self._shown, self._bindings_in(self._shown), name, expression)
+            ingest.add_computed(self._shown, self._bindings_in(self._shown), name, sql_of(expression))
         return AddColumnsResult(self._shown.version)
 
     def refresh_column(self, column: str) -> RefreshColumnResult:

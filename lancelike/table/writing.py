@@ -112,6 +112,7 @@ class Writing(Handle):
             budget_tokens: As in `add`.
 
         Raises:
+            BadDataError: A value has another type than its column, or would lose something in it.
             SchemaError: One of the columns is computed.
             EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
         """
@@ -119,7 +120,7 @@ class Writing(Handle):
             raise ValueError("update takes exactly one of values= and values_sql=")
         embedder = self._records.embedder(on_embedding_error, budget_tokens)
         if values is not None:
-            new = {column: value_to_sql(self._value_for(column, value)) for column, value in values.items()}
+            new = {column: self._literal(column, value) for column, value in values.items()}
         else:
             new = {column: sql_of(value) for column, value in (values_sql or {}).items()}
         refuse_writes(self.schema, [column.strip("`") for column in new])
@@ -127,10 +128,10 @@ class Writing(Handle):
         self._upkeep.after_write(self._shown)
         return result
 
-    def _value_for(self, column: str, value: Any) -> Any:
+    def _literal(self, column: str, value: Any) -> str:
         schema = self.schema
-        is_literal = column in schema.names and not hasattr(value, "to_sql")
-        return ingest.value_for(schema.field(column), value) if is_literal else value
+        is_known = column in schema.names and not hasattr(value, "to_sql")
+        return ingest.literal_for(schema.field(column), value) if is_known else value_to_sql(value)
 
     def delete(self, where: Expression) -> DeleteResult:
         """Delete the rows that match *where*, a SQL filter or an `Expr`."""

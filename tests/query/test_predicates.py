@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lancelike.errors import QueryError
-from lancelike.query.predicates import all_of, quote_identifier, value_to_sql
+from lancelike.query.predicates import all_of, quote_identifier, sql_of, value_to_sql
 from tests.fuzzing import examples
 
 Finder = Callable[[list[Any], pa.DataType, Any], list[int]]
@@ -188,3 +188,26 @@ def test_filters_are_joined_each_in_its_own_parentheses(tmp_path: Path) -> None:
     assert dataset.to_table(filter=joined)["i"].to_pylist() == [0, 2, 8, 9]
     assert all_of([]) is None
     assert all_of([None, "a"]) == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "lances"),
+    [
+        ('"a" = 1', "`a` = 1"),
+        ('source."my col" > target."x"', "source.`my col` > target.`x`"),
+        ('"it\'s" = \'say "hi"\'', "`it's` = 'say \"hi\"'"),
+        ('"a""b" = 1', '`a"b` = 1'),
+        ("a = 'it''s \"b\"' OR `c\"d\"` = 1", "a = 'it''s \"b\"' OR `c\"d\"` = 1"),
+        ('a = 1 -- not "b"', 'a = 1 -- not "b"'),
+        ("a = 'b'", "a = 'b'"),
+    ],
+)
+def test_names_in_double_quotes_are_names(given: str, lances: str) -> None:
+    assert sql_of(given) == lances
+
+
+def test_no_name_in_double_quotes() -> None:
+    with pytest.raises(QueryError, match="an empty text is ''"):
+        sql_of('a = ""')
+    with pytest.raises(QueryError, match="can't be named"):
+        sql_of('"a`b" = 1')
