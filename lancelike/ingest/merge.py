@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lancelike.errors import BadDataError, ColumnNotFoundError, MergeTimeoutError
@@ -25,6 +24,7 @@ from lancelike.ledger import Embedder
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.computed import computed_columns
+from lancelike.storage.row_keys import RowsByKey
 from lancelike.types import MergeResult, OnBadVectors, Rows
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class _Skipping:
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Batch]:
-        there = self._dataset.read(Scan(columns=list(self._clauses.on)))
+        there = _rows_there(self._dataset, self._clauses.on)
         for batch in self._batches:
-            written = _is_among(batch.data, there) == self._clauses.when_matched_update_all
+            written = (there.find(batch.data) >= 0) == self._clauses.when_matched_update_all
             self.skipped += int(len(batch) - written.sum())
             yield batch if written.all() else batch.keep(written)
 
@@ -184,9 +184,9 @@ def _refuse_orphans(
     if not orphans:
         yield from batches
         return
-    there = dataset.read(Scan(columns=list(clauses.on)))
+    there = _rows_there(dataset, clauses.on)
     for batch in batches:
-        inserted = ~_is_among(batch.data, there)
+        inserted = there.find(batch.data) < 0
         for binding, gone in orphans:
             unmade = np.flatnonzero(inserted & _lacks(batch.data, binding.vector_column))
             if len(unmade):
@@ -201,17 +201,11 @@ def _lacks(rows: pa.RecordBatch, column: str) -> NDArray[np.bool_]:
     return np.asarray(rows.column(column).is_null().to_numpy(zero_copy_only=False), bool)
 
 
-def _is_among(rows: pa.RecordBatch, keys: pa.Table) -> NDArray[np.bool_]:
-    """Which of *rows* have the values of one of *keys* in its columns; a null is like nothing."""
-    columns = [rows.column(field.name).cast(field.type) for field in keys.schema]
-    if len(columns) == 1:
-        found = pc.is_in(columns[0], value_set=keys.column(0).combine_chunks(), skip_nulls=True)
-        return np.asarray(found.to_numpy(zero_copy_only=False), bool)
-    numbered = pa.table([*columns, pa.array(np.arange(len(rows)))], [*keys.schema.names, "_number"])
-    matched = numbered.join(keys, keys.schema.names, join_type="left semi")["_number"].to_numpy()
-    found = np.zeros(len(rows), bool)
-    found[matched] = True
-    return found
+def _rows_there(dataset: Dataset, on: Sequence[str]) -> RowsByKey:
+    rows = RowsByKey(pa.schema([dataset.schema.field(name) for name in on]))
+    for batch in dataset.scan(Scan(columns=list(on))):
+        rows.add(batch)
+    return rows
 
 
 def _check_keys(on: Sequence[str], names: Collection[str], schema: pa.Schema) -> None:

@@ -25,8 +25,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.errors import EmbeddingError
-from lancelike.ledger.keys import Keys
 from lancelike.ledger.notes import from_note, read_parts, to_note, write_part
+from lancelike.storage.key_index import Keys
 
 try:
     import fcntl

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lancelike.ledger.keys import Keys
+from lancelike.storage.key_index import Keys
 
 
 @dataclass(frozen=True, slots=True, eq=False)

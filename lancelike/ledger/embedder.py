@@ -28,12 +28,12 @@ from lancelike.ledger.drift import DriftGuard
 from lancelike.ledger.due import Due
 from lancelike.ledger.failures import FailedInput, TableFailures, failure_keys
 from lancelike.ledger.fingerprints import fingerprint
-from lancelike.ledger.index import KeySet
 from lancelike.ledger.journal import Journal
-from lancelike.ledger.keys import Keys, input_keys
+from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger, Ledger
 from lancelike.ledger.memory import CallMemory, Kept
 from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.storage.key_index import Keys, KeySet
 from lancelike.types import EmbeddingReceipt, OnEmbeddingError, OnLong
 
 

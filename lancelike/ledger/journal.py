@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lancelike.ledger.claims import Claim
-from lancelike.ledger.keys import Keys
 from lancelike.ledger.memory import Kept
 from lancelike.ledger.rows import to_rows
+from lancelike.storage.key_index import Keys
 
 
 class Journal:

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from lancelike.media.values import as_media
+from lancelike.storage.key_index import Keys
+from lancelike.storage.row_keys import digests
 
 KEY_BYTES = 16
 KEY_TYPE = pa.binary(KEY_BYTES)
-
-Keys = NDArray[np.uint64]
-"""Keys, shape (n, 2): each key's 16 bytes as two numbers."""
 
 
 def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
@@ -26,12 +24,7 @@ def input_keys(fingerprint: str, role: str, values: Sequence[Any]) -> Keys:
     BLAKE2b of 128 bits: among 10^12 inputs two share a key with a probability of about 10^-15.
     """
     seed = hashlib.blake2b(f"{fingerprint}|{role}|".encode(), digest_size=KEY_BYTES)
-    joined = bytearray()
-    for value in values:
-        hasher = seed.copy()
-        hasher.update(b"s" + value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _canonical(value))
-        joined += hasher.digest()
-    return np.frombuffer(bytes(joined), np.uint64).reshape(-1, 2)
+    return digests(seed, map(_canonical, values))
 
 
 def _canonical(value: Any) -> bytes:
@@ -41,6 +34,8 @@ def _canonical(value: Any) -> bytes:
     """
     if isinstance(value, bytes):
         return b"b" + value
+    if isinstance(value, str):
+        return b"s" + value.encode("utf-8", "surrogatepass")
     media = as_media(value)
     if media is not None:
         return media.key()

@@ -24,12 +24,12 @@ from lancelike.errors import CorruptTableError, TableClosedError, TableExistsErr
 from lancelike.ledger.bounds import DEFAULT_BYTES
 from lancelike.ledger.claims import claims_at
 from lancelike.ledger.fingerprints import fingerprint
-from lancelike.ledger.index import KeyIndex
-from lancelike.ledger.keys import Keys, from_arrow
+from lancelike.ledger.keys import from_arrow
 from lancelike.ledger.rows import to_rows, to_vectors
 from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
 from lancelike.query.plan import Scan
 from lancelike.storage import Dataset, Location
+from lancelike.storage.key_index import KeyIndex, Keys
 
 T = TypeVar("T")
 

@@ -9,8 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lancelike.ledger.index import INDEX_BYTES, KeyIndex
-from lancelike.ledger.keys import Keys
+from lancelike.storage.key_index import INDEX_BYTES, KeyIndex, Keys
 
 CALL_MEMORY_BYTES = 256 << 20
 

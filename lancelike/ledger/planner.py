@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lancelike.embeddings.batching import Answer, pack
 from lancelike.ledger.due import Due
 from lancelike.ledger.embedder import Asked, Embedder
-from lancelike.ledger.keys import Keys
 from lancelike.ledger.ledger import Ledger
+from lancelike.storage.key_index import Keys
 from lancelike.types import EmbeddingPlan
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.ledger.keys import Keys, to_arrow
+from lancelike.ledger.keys import to_arrow
+from lancelike.storage.key_index import Keys
 
 
 def to_rows(keys: Keys, vectors: Sequence[NDArray[Any]]) -> pa.Table:

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from lancelike.errors import CommitConflictError, EmbeddingError
 from lancelike.ingest import BindingsIn, embed_rows, source_inputs
 from lancelike.ledger import Embedder, Ledger
-from lancelike.ledger.index import KeyIndex
-from lancelike.ledger.keys import Keys, input_keys
+from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger
 from lancelike.query.plan import Scan
 from lancelike.query.predicates import quote_identifier
@@ -38,6 +37,7 @@ from lancelike.storage.history import (
     judged_of,
     note_judged,
 )
+from lancelike.storage.key_index import KeyIndex, Keys
 from lancelike.storage.transactions import OURS
 from lancelike.types import EmbeddingReceipt
 

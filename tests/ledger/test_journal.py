@@ -14,9 +14,10 @@ import pytest
 from lancelike.errors import StorageError
 from lancelike.ledger.claims import MUTEX
 from lancelike.ledger.journal import Journal
-from lancelike.ledger.keys import Keys, input_keys
+from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger
 from lancelike.storage import Location
+from lancelike.storage.key_index import Keys
 from tests.ledger.conftest import vectors
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no locks on files")

@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lancelike.ledger.index import KeyIndex, KeySet
 from lancelike.ledger.keys import from_arrow, input_keys, to_arrow
+from lancelike.storage.key_index import KeyIndex, KeySet
 
 inputs = st.one_of(st.text(), st.binary(), st.integers(), st.lists(st.integers(), max_size=3))
 

@@ -15,11 +15,11 @@ import pytest
 from lancelike.errors import StorageError
 from lancelike.ledger import Ledger
 from lancelike.ledger import ledger as module
-from lancelike.ledger.index import INDEX_BYTES, KeyIndex
-from lancelike.ledger.keys import Keys, input_keys
+from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger
 from lancelike.ledger.memory import CallMemory
 from lancelike.storage import Dataset, Location
+from lancelike.storage.key_index import INDEX_BYTES, KeyIndex, Keys
 from tests.ledger.conftest import Counting, vectors
 
 LARGE = 1 << 30

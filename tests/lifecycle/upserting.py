@@ -12,8 +12,8 @@ import numpy as np
 
 import lancelike
 from lancelike.embeddings import TextEmbeddingFunction, register
-from lancelike.ledger import runs
 from lancelike.pydantic import LanceModel, Vector
+from lancelike.storage import runs
 
 
 @register("logged")

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lancelike.ledger import runs as module
-from lancelike.ledger.index import INDEX_BYTES, KeyIndex, KeySet
-from lancelike.ledger.keys import Keys, input_keys
-from lancelike.ledger.runs import SortedRuns
+from lancelike.ledger.keys import input_keys
+from lancelike.storage import runs as module
+from lancelike.storage.key_index import INDEX_BYTES, KeyIndex, Keys, KeySet
+from lancelike.storage.runs import SortedRuns
 
 GROWTH = """
 import sys
 import numpy as np
-from lancelike.ledger.index import KeyIndex, KeySet
+from lancelike.storage.key_index import KeyIndex, KeySet
 
 def anonymous_bytes():
     line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))

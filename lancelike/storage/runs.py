@@ -11,15 +11,14 @@ import mmap
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lancelike.storage.mapped import is_local
+from lancelike.storage.scratch import unnamed_file
 
-logger = logging.getLogger("lancelike.ledger")
+logger = logging.getLogger("lancelike.storage")
 
 MOST_IN_MEMORY = 1 << 16
 """Keys of a run that is kept in memory; also of a part of one that is merged at once."""
@@ -57,13 +56,19 @@ class SortedRuns:
             run = self._merged(self._runs.pop(), run)
         self._runs.append(run)
 
+    def merge_all(self) -> None:
+        """Leave one run at most."""
+        while len(self._runs) > 1:
+            newer = self._runs.pop()
+            self._runs.append(self._merged(self._runs.pop(), newer))
+
     def _merged(self, older: Run, newer: Run) -> Run:
         most = older.shape[1] + newer.shape[1]
         if most > MOST_IN_MEMORY:
             try:
                 return _written(_merged_parts(older, newer), len(older), most, self._folder)
             except OSError as error:
-                logger.debug("%d keys of the ledger stay in memory: %s", most, error)
+                logger.debug("%d keys stay in memory: %s", most, error)
         return np.concatenate(list(_merged_parts(older, newer)), axis=1)
 
 
@@ -100,7 +105,7 @@ def _merge(older: Run, newer: Run) -> Run:
 def _written(parts: Iterator[Run], columns: int, most: int, folder: Path | None) -> Run:
     """*parts*, of at most *most* keys in all, as a run in a file."""
     length = 0
-    with TemporaryFile(dir=folder if folder is not None and is_local(str(folder)) else None) as file:
+    with unnamed_file(folder) as file:
         file.truncate(columns * most * 8)
         for part in parts:
             for column, values in enumerate(part):

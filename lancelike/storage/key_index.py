@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lancelike.ledger.keys import Keys
-from lancelike.ledger.runs import Run, SortedRuns, locate
+from lancelike.storage.runs import Run, SortedRuns, locate
+
+Keys: TypeAlias = NDArray[np.uint64]
+"""Keys, shape (n, 2): each key's 128 bits as two numbers."""
 
 INDEX_BYTES = 16
 """Bytes that a `KeyIndex` takes for each key, on disk where there are many; a `KeySet` takes half."""
@@ -61,6 +64,11 @@ class KeyIndex:
     def add(self, keys: Keys, numbers: NDArray[np.int64]) -> None:
         """Store *numbers*, shape (n,), from 0 to 2^40 - 1, for *keys*; of equal keys the later counts."""
         self._runs.add(_sorted_run(keys, numbers))
+
+    def count_distinct(self) -> int:
+        """How many keys there are, those that share the first half counted once."""
+        self._runs.merge_all()
+        return len(self._runs)
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
         """The number of each of *keys*, -1 where there is none, shape (len(keys),)."""
