@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from typing import Any
 
 from lancelike._optional import require
 from lancelike.media.image import ORIENTATION, Image
@@ -33,8 +34,14 @@ def as_file(image: Image, formats: Collection[str], limits: MediaLimits = DEFAUL
     return file.getvalue()
 
 
+def pixels_of(file: bytes) -> int:
+    """The pixels of the image in *file*, as its head states them."""
+    with _opened(file) as image:
+        return int(image.width * image.height)
+
+
 def _shows_itself(data: bytes, formats: Collection[str]) -> bool:
-    with require("PIL.Image", extra="images", needed_by="Image").open(io.BytesIO(data)) as image:
+    with _opened(data) as image:
         return (
             image.format in formats
             and image.mode in ("RGB", "L")
@@ -42,3 +49,7 @@ def _shows_itself(data: bytes, formats: Collection[str]) -> bool:
             and getattr(image, "n_frames", 1) == 1
             and image.getexif().get(ORIENTATION, _UPRIGHT) == _UPRIGHT
         )
+
+
+def _opened(file: bytes) -> Any:
+    return require("PIL.Image", extra="images", needed_by="Image").open(io.BytesIO(file))

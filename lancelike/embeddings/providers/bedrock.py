@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -16,8 +17,9 @@ from lancelike.media.formats import mime_type
 
 COHERE_TEXTS = 96
 """Most texts in one call of Cohere's models; the others take one."""
-NOVA_PURPOSES = {"text": "TEXT_RETRIEVAL", "image": "GENERIC_RETRIEVAL"}
-"""What a query is for to Nova, by its modality."""
+NOVA_PURPOSES: Mapping[str, str] = {"search_document": "GENERIC_INDEX", "search_query": "GENERIC_RETRIEVAL"}
+"""What Nova is told of stored inputs and of queries where Cohere's models are told this. A query's purpose names what
+is searched, not the query's modality, and the generic one finds all."""
 GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
 """Prefixes of inference profiles, which spread the calls of one model over regions."""
 
@@ -30,7 +32,7 @@ class BedRockText(RemoteImageFunction):
     """Embeddings from AWS Bedrock: Amazon's Titan and Nova, and Cohere's models.
 
     The models of Amazon take one input a call, which is why many calls are under way at once. Titan's image model, Nova
-    and Cohere's v4 take images as well as texts.
+    and Cohere's models take images as well as texts, Cohere's v3 one a call.
 
     Attributes:
         name: Id of the model, or of an inference profile, with or without a prefix like `us.`, or its ARN.
@@ -38,8 +40,10 @@ class BedRockText(RemoteImageFunction):
         assumed_role: ARN of a role to take on first, as of another account.
         profile_name: Profile of the AWS configuration.
         role_session_name: Name of the session under `assumed_role`.
-        source_input_type: What texts that are stored are for, to Cohere's models.
-        query_input_type: What texts that are searched for are for, to Cohere's models.
+        source_input_type: What inputs that are stored are for, to Cohere's models, and Nova: `"GENERIC_INDEX"` to it,
+            unless another is given.
+        query_input_type: What inputs that are searched for are for, to Cohere's models, and Nova:
+            `"GENERIC_RETRIEVAL"` to it, unless another is given, such as `"TEXT_RETRIEVAL"` among texts alone.
         dim: Shortens the vectors of the models that can.
         batch_size: One, and 96 by default for Cohere's models.
     """
@@ -48,19 +52,25 @@ class BedRockText(RemoteImageFunction):
         "amazon.titan-embed-text-v1": Model(1536, 8192),
         "amazon.titan-embed-g1-text-02": Model(1536, 8192),
         "amazon.titan-embed-text-v2:0": Model(1024, 8192),
-        "amazon.titan-embed-image-v1": Model(1024, 128),
+        "amazon.titan-embed-image-v1": Model(1024, 256),
         "amazon.nova-2-multimodal-embeddings-v1:0": Model(3072, 8192),
         "cohere.embed-english-v3": Model(1024, 512),
         "cohere.embed-multilingual-v3": Model(1024, 512),
         "cohere.embed-v4:0": Model(1536, 128_000),
     }
-    image_models: ClassVar = ("amazon.titan-embed-image-*", "amazon.nova-*-multimodal-*", "cohere.embed-v4*")
+    image_models: ClassVar = (
+        "amazon.titan-embed-image-*",
+        "amazon.nova-*-multimodal-*",
+        "cohere.embed-v4*",
+        "cohere.embed-*-v3*",
+    )
     max_request_bytes: ClassVar = 20_000_000
     extra: ClassVar = "bedrock"
     key_variables: ClassVar = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     roles: ClassVar = ("source", "query")
     limits: ClassVar = (
-        "Titan and Nova take one input a call, Cohere's models 96, with 20 MB of images; a longer text is an error"
+        "Titan and Nova take one input a call, Cohere's models 96, with 20 MB of images, v3 one image; "
+        "a longer text is an error"
     )
     transport_settings: ClassVar = frozenset({"stated_ndims", "assumed_role"})
 
@@ -104,9 +114,13 @@ class BedRockText(RemoteImageFunction):
         return self._embed_each([Loaded("text", text) for text in texts], role)
 
     def _embed_mixed(self, inputs: list[Loaded], role: Role) -> Embeddings:
-        if self._model.startswith("cohere."):
+        if not self._model.startswith("cohere."):
+            return self._embed_each(inputs, role)
+        if not self._model.endswith("-v3"):
             return self._embed_by_cohere({"inputs": [{"content": [_content(each)]} for each in inputs]}, role)
-        return self._embed_each(inputs, role)
+        texts = [each.value for each in inputs if each.modality == "text"]
+        of_texts = iter(self._embed(texts, role) if texts else [])
+        return [next(of_texts) if each.modality == "text" else self._embed_image(each.value) for each in inputs]
 
     def _embed_each(self, inputs: list[Loaded], role: Role) -> Embeddings:
         if self._model.startswith("amazon.nova"):
@@ -127,7 +141,7 @@ class BedRockText(RemoteImageFunction):
     def _embed_by_nova(self, loaded: Loaded, role: Role) -> list[float]:
         is_image = loaded.modality == "image"
         parameters = {
-            "embeddingPurpose": "GENERIC_INDEX" if role == "source" else NOVA_PURPOSES[loaded.modality],
+            "embeddingPurpose": NOVA_PURPOSES.get(self._input_type(role), self._input_type(role)),
             "embeddingDimension": self.ndims(),
             loaded.modality: _nova_image(loaded.value)
             if is_image
@@ -142,11 +156,18 @@ class BedRockText(RemoteImageFunction):
         return vector
 
     def _embed_by_cohere(self, inputs: dict[str, Any], role: Role) -> Embeddings:
-        input_type = self.source_input_type if role == "source" else self.query_input_type
-        reply = self._invoke({**inputs, "input_type": input_type, "output_dimension": self.dim})
-        answered = reply["embeddings"]
+        body = {"input_type": self._input_type(role), "output_dimension": self.dim, **inputs}
+        answered = self._invoke({**body, "truncate": "NONE"})["embeddings"]
         vectors: Embeddings = answered["float"] if isinstance(answered, dict) else answered
         return vectors
+
+    def _embed_image(self, file: bytes) -> Any:
+        """One image, by a model of Cohere's third generation, which is told no more of it than that it is one."""
+        [vector] = self._embed_by_cohere({"images": [data_uri(file)], "input_type": "image"}, "source")
+        return vector
+
+    def _input_type(self, role: Role) -> str:
+        return self.source_input_type if role == "source" else self.query_input_type
 
     def _invoke(self, body: dict[str, Any]) -> Any:
         reply = self._client.invoke_model(

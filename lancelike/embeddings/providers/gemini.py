@@ -42,7 +42,8 @@ class GeminiText(RemoteImageFunction, KeyedTextFunction):
     """Embeddings from Google.
 
     Models of the second generation have no task types: what they are for is written before each text. They take images
-    as well, of which nothing is said.
+    as well, of which nothing is said. Vertex AI is told to refuse a text over the model's length; the Gemini API can't
+    be told, and may cut it off in silence, which `max_input_tokens` prevents.
 
     Attributes:
         dim: Length of the vectors; 768 by default for Gemini's models, which take up to 3072.
@@ -70,7 +71,10 @@ class GeminiText(RemoteImageFunction, KeyedTextFunction):
     image_models: ClassVar = ("gemini-embedding-2*",)
     max_request_bytes: ClassVar = IMAGES_BYTES
     roles: ClassVar = ("source", "query")
-    limits: ClassVar = "100 inputs and 20 MB of images a request"
+    limits: ClassVar = (
+        "100 inputs and 20 MB of images a request; a longer text is an error at Vertex AI, and may be cut off by the "
+        "Gemini API"
+    )
     transport_settings: ClassVar = frozenset({"stated_ndims", "location", "project", "vertexai"})
 
     name: str = "gemini-embedding-001"

@@ -21,7 +21,7 @@ TASKS = {
 
 
 class JinaEmbeddings(RemoteImageFunction, HTTPTextFunction):
-    """Embeddings from Jina; the clip models and v4 take images as well as texts.
+    """Embeddings from Jina; the clip models, v4 and v5's omni models take images as well as texts.
 
     Attributes:
         dim: Shortens the vectors of v3 and later models, and of jina-clip-v2.
@@ -32,6 +32,8 @@ class JinaEmbeddings(RemoteImageFunction, HTTPTextFunction):
     """
 
     models: ClassVar = {
+        "jina-embeddings-v5-omni-small": Model(1024, 32_768),
+        "jina-embeddings-v5-omni-nano": Model(768, 8192),
         "jina-embeddings-v5-text-small": Model(1024, 32_768),
         "jina-embeddings-v5-text-nano": Model(768, 8192),
         "jina-embeddings-v4": Model(2048, 32_768),
@@ -49,7 +51,7 @@ class JinaEmbeddings(RemoteImageFunction, HTTPTextFunction):
     }
     key_variables: ClassVar = ("JINA_API_KEY", "JINAAI_API_KEY")
     extra: ClassVar = "jina"
-    image_models: ClassVar = ("jina-clip-*", "jina-embeddings-v4*")
+    image_models: ClassVar = ("jina-clip-*", "jina-embeddings-v4*", "jina-embeddings-v5-omni-*")
     roles: ClassVar = ("source", "query")
     limits: ClassVar = "2048 inputs a request; a longer text is an error, or is cut off by choice"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from lancelike.embeddings.loading import Loaded, MediaInputs
 from lancelike.embeddings.providers.remote import RemoteTextFunction
 from lancelike.errors import BadEmbeddingError, MediaTooLargeError
 from lancelike.media import Image, MediaLimits
-from lancelike.media.files import as_file
+from lancelike.media.files import as_file, pixels_of
 from lancelike.media.formats import mime_type
 from lancelike.media.values import Media
 from lancelike.types import Modality
@@ -40,6 +41,8 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
     """Formats that the service reads, as Pillow names them, PNG among them."""
     max_request_bytes: ClassVar[int | None] = None
     """Most bytes of a request's images in base64; a request of more is halved before it is sent."""
+    max_request_pixels: ClassVar[int | None] = None
+    """Most pixels of a request's images, where the service counts them; a request of more is halved likewise."""
 
     @classmethod
     def _describe(cls) -> FunctionDescription:
@@ -97,10 +100,15 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
         return vectors
 
     def _refuse_oversized(self, inputs: list[Loaded]) -> None:
-        size = sum(4 * -(-len(each.value) // 3) for each in inputs if each.modality == "image")
-        if self.max_request_bytes is not None and size > self.max_request_bytes and len(inputs) > 1:
-            problem = f"the images of one request have {size} bytes in base64, and {self.label} takes "
-            raise MediaTooLargeError(f"{problem}{self.max_request_bytes}", limit=self.max_request_bytes)
+        images = [each.value for each in inputs if each.modality == "image"]
+        if len(inputs) > 1:
+            self._refuse_over(self.max_request_bytes, "bytes in base64", map(_size_in_base64, images))
+            self._refuse_over(self.max_request_pixels, "pixels", map(pixels_of, images))
+
+    def _refuse_over(self, limit: int | None, unit: str, sizes: Iterable[int]) -> None:
+        if limit is not None and (size := sum(sizes)) > limit:
+            problem = f"the images of one request have {size} {unit}, and {self.label} takes {limit}"
+            raise MediaTooLargeError(problem, limit=limit)
 
     def _prepared(self, media: Media, limits: MediaLimits) -> bytes:
         assert isinstance(media, Image)  # `modalities` has no sounds
@@ -109,6 +117,10 @@ class RemoteImageFunction(MediaInputs, RemoteTextFunction):
             problem = f"it has {len(file)} bytes as {mime_type(file)}, and {limits.max_bytes} are allowed"
             raise MediaTooLargeError(problem, limit=limits.max_bytes)
         return file
+
+
+def _size_in_base64(file: bytes) -> int:
+    return 4 * -(-len(file) // 3)
 
 
 def in_base64(file: bytes) -> str:

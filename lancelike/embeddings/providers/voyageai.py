@@ -11,6 +11,10 @@ from lancelike.embeddings.loading import Loaded
 from lancelike.embeddings.providers.remote import KeyedTextFunction, Model, made_once
 from lancelike.embeddings.providers.remote_images import RemoteImageFunction, data_uri
 
+PIXELS_PER_TOKEN = 560
+IMAGES_PIXELS = 280_000 * PIXELS_PER_TOKEN
+"""Most pixels of the images of a request, whose limit is 320,000 tokens, the texts' among them."""
+
 
 class VoyageAIEmbeddingFunction(RemoteImageFunction, KeyedTextFunction):
     """Embeddings from Voyage AI; the multimodal models take images as well as texts.
@@ -50,10 +54,11 @@ class VoyageAIEmbeddingFunction(RemoteImageFunction, KeyedTextFunction):
     extra: ClassVar = "voyageai"
     image_models: ClassVar = ("voyage-multimodal-*",)
     image_formats: ClassVar = frozenset({"JPEG", "PNG", "WEBP"})
+    max_request_pixels: ClassVar = IMAGES_PIXELS
     roles: ClassVar = ("source", "query")
     limits: ClassVar = (
-        "1000 inputs and 120,000 tokens a request; a longer text is an error, or is cut off by choice; "
-        "20 MB and 16 million pixels an image"
+        "1000 inputs and 120,000 tokens a request, of a multimodal model 320,000, one for 560 pixels; a longer text is "
+        "an error, or is cut off by choice; 20 MB and 16 million pixels an image"
     )
 
     batch_size: int = Field(128, ge=1, le=1000)

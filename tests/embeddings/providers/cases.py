@@ -73,7 +73,7 @@ CASES = [
         "AWS_ACCESS_KEY_ID",
         "boto3",
         {"name": "amazon.nova-x"},
-        roles=("GENERIC_INDEX", "TEXT_RETRIEVAL"),
+        roles=("GENERIC_INDEX", "GENERIC_RETRIEVAL"),
         texts_in_a_call=1,
         label="bedrock-nova",
     ),

@@ -55,6 +55,15 @@ class GeminiOfTasksInText(wire.Gemini):
 CASES = [
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-clip-v2"}, path="/v1"),
     Case("jina", wire.Jina, "JINA_API_KEY", "requests", {"name": "jina-embeddings-v4"}, path="/v1", label="jina-v4"),
+    Case(
+        "jina",
+        wire.Jina,
+        "JINA_API_KEY",
+        "requests",
+        {"name": "jina-embeddings-v5-omni-nano"},
+        path="/v1",
+        label="jina-v5",
+    ),
     Case("voyageai", wire.Voyage, "VOYAGE_API_KEY", "voyageai", {"name": "voyage-multimodal-3.5"}),
     Case("cohere", wire.Cohere, "COHERE_API_KEY", "cohere", {"name": "embed-v4.0"}),
     Case(
@@ -97,12 +106,21 @@ CASES = [
             "eu.cohere.embed-v4:0": None,
         }.items()
     ),
+    Case(
+        "bedrock-text",
+        wire.Bedrock,
+        "AWS_ACCESS_KEY_ID",
+        "boto3",
+        {"name": "cohere.embed-multilingual-v3"},
+        images_alone=True,
+        label="bedrock-cohere-v3",
+    ),
 ]
 TEXT_MODELS = {
     "jina": "jina-embeddings-v3",
     "voyageai": "voyage-3.5",
     "cohere": "embed-english-v2.0",
-    "bedrock-text": "cohere.embed-english-v3",
+    "bedrock-text": "amazon.titan-embed-text-v2:0",
     "gemini-text": "gemini-embedding-001",
 }
 IMAGE_MODELS = {
@@ -222,7 +240,7 @@ def test_an_image_is_told_to_be_stored_or_searched_for_as_a_text_is(
         assert (stored, asked, text_stored, text_asked) == ("image", "image", "search_document", "search_query")
         return
     assert stored == text_stored
-    assert asked == ("GENERIC_RETRIEVAL" if text_asked == "TEXT_RETRIEVAL" else text_asked)
+    assert asked == text_asked
 
 
 def test_prompts_are_put_before_texts_alone(case: Case, server: WireServer) -> None:
@@ -358,6 +376,17 @@ def test_more_bytes_than_a_request_takes_are_sent_in_several(
     monkeypatch.setattr(type(function), "max_request_bytes", 3 * max(map(len, files)))
     assert_same(embed_sources(function, files), [of_picture(plain(colour)) for colour in colours])
     assert sorted(map(len, server.texts)) == [1, 2, 2]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name == "voyageai"], ids=str, indirect=True)
+def test_more_pixels_than_a_request_takes_are_sent_in_several(
+    case: Case, server: WireServer, function: EmbeddingFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(function), "max_request_pixels", 3 * 12 * 8)
+    colours = ["red", "lime", "blue", "black", "white"]
+    values = ["words", *(plain(colour) for colour in colours)]
+    assert_same(embed_sources(function, values), [vector("words"), *(of_picture(plain(colour)) for colour in colours)])
+    assert sorted(map(len, server.texts)) == [3, 3]
 
 
 def test_a_service_is_known_by_texts_and_none_is_taken_for_a_path(case: Case, server: WireServer) -> None:

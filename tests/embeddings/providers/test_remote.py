@@ -81,6 +81,7 @@ def make(function: str, /, **settings: Any) -> EmbeddingFunction:
         ("voyageai", {"name": "voyage-3-large", "output_dimension": 2048}, 2048),
         ("jina", {}, 768),  # jina-clip-v1
         ("jina", {"name": "jina-embeddings-v4"}, 2048),
+        ("jina", {"name": "jina-embeddings-v5-omni-small"}, 1024),
         ("jina", {"name": "jina-embeddings-v3", "dim": 64}, 64),
         ("mistral", {}, 1024),
         ("mistral", {"name": "codestral-embed", "dim": 256}, 256),
@@ -428,7 +429,10 @@ class TestBedrock:
         [
             ("amazon.titan-embed-text-v1", {"inputText": "a"}),
             ("amazon.titan-embed-text-v2:0", {"inputText": "a", "dimensions": NDIMS}),
-            ("cohere.embed-v4:0", {"texts": ["a"], "input_type": "search_document", "output_dimension": NDIMS}),
+            (
+                "cohere.embed-v4:0",
+                {"texts": ["a"], "input_type": "search_document", "output_dimension": NDIMS, "truncate": "NONE"},
+            ),
         ],
     )
     def test_bodies(self, name: str, sent: dict[str, Any], server: WireServer) -> None:
@@ -436,6 +440,14 @@ class TestBedrock:
         embed_sources(make("bedrock-text", name=name, base_url=server.url, **shape), ["a"])
         assert server.calls[0].body == sent
         assert server.calls[0].path == f"/model/{name}/invoke"
+
+    def test_nova_is_told_what_a_query_looks_for(self, server: WireServer) -> None:
+        nova = {"name": "amazon.nova-2-multimodal-embeddings-v1:0", "base_url": server.url, "dim": NDIMS}
+        for given in ({}, {"source_input_type": "CLUSTERING", "query_input_type": "TEXT_RETRIEVAL"}):
+            embed_sources(make("bedrock-text", **nova, **given), ["a"])
+            embed_query(make("bedrock-text", **nova, **given), "b")
+        told = [server.protocol.role(call) for call in server.calls]
+        assert told == ["GENERIC_INDEX", "GENERIC_RETRIEVAL", "CLUSTERING", "TEXT_RETRIEVAL"]
 
     def test_a_role_is_taken_on(self, server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
