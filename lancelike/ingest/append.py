@@ -58,7 +58,7 @@ def append_rows(
             embedder=embedder,
         )
         with embedder:
-            return dataset.append(reader) if mode == "append" else dataset.overwrite(reader, keeps_functions=True)
+            return dataset.append(reader) if mode == "append" else dataset.overwrite(reader, keeps_schema=True)
 
     with closing(Rereading(data)) as rows:
         return until_written(write, dataset, bindings_in, embedder)

@@ -98,7 +98,10 @@ def retry_failed(
 
     Raises:
         EmbeddingError: A function failed as a whole; no row is changed, and what was paid for is kept.
+        ReadOnlyTableError: A past version is shown; nothing is embedded.
     """
+    dataset.check_writable()
+    dataset.refresh()
     records = failures.latest().to_pylist()
 
     def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> None:

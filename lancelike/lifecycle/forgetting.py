@@ -16,7 +16,7 @@ from lancelike.lifecycle.failed import LackingRow, lacking_rows
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.storage import Dataset
-from lancelike.storage.reading import FragmentFiles
+from lancelike.storage.fragments import FragmentFiles
 from lancelike.storage.versions import kept_versions
 
 Place: TypeAlias = tuple[int, str, tuple[str, ...]]

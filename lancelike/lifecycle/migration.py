@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelike.embeddings import EmbeddingFunction
-from lancelike.errors import BadDataError, ColumnNotFoundError, SchemaError, VersionNotFoundError
+from lancelike.errors import BadDataError, ColumnNotFoundError, LancelikeError, SchemaError, VersionNotFoundError
 from lancelike.ingest import Batch, embed_rows, refuse_blob_sources, report_progress, source_inputs
 from lancelike.ledger import Embedder, Planner
 from lancelike.schema.bindings import (
@@ -62,7 +63,7 @@ def add_embedding(
     """
     dataset.refresh()
     schema, stored = dataset.schema, to_stored(binding)
-    if stored in stored_bindings(schema.metadata) and binding.vector_column in schema.names:
+    if _is_there(stored, schema):
         return embedder.finish()
     if binding.vector_column in schema.names:
         raise SchemaError(f"column {binding.vector_column!r} is there already; reembed changes a column's function")
@@ -73,7 +74,11 @@ def add_embedding(
     )
     with embedder, _Told(progress, dataset.count_rows(), embedder) as told:
         spec = ColumnSpec(field=field, read=binding.source_columns, make=_maker(binding, field, embedder, told))
-        add_column(dataset, spec, lambda metadata: bind_in_metadata(metadata, stored))
+        try:
+            add_column(dataset, spec, lambda metadata: bind_in_metadata(metadata, stored))
+        except SchemaError:
+            if not _is_there(stored, dataset.schema):  # from another process that did the same
+                raise
     return embedder.finish()
 
 
@@ -118,7 +123,11 @@ def reembed(
     with embedder, _Told(progress, dataset.count_rows(), embedder) as told:
         make = _maker(new, field, embedder, told)
         spec = ColumnSpec(field=field, read=binding.source_columns, make=make, replaces=True)
-        replace_column(dataset, spec, swapped, tag)
+        try:
+            replace_column(dataset, spec, swapped, tag)
+        except LancelikeError:
+            _forget_tag(dataset, tag)
+            raise
     return embedder.finish()
 
 
@@ -287,6 +296,19 @@ class _Told:
 
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
+
+
+def _is_there(stored: StoredBinding, schema: pa.Schema) -> bool:
+    return stored in stored_bindings(schema.metadata) and stored.vector_column in schema.names
+
+
+def _forget_tag(dataset: Dataset, tag: str) -> None:
+    """Delete *tag*, with which a version was to be kept, unless it is needed after all."""
+    with suppress(LancelikeError):  # another error is on its way
+        dataset.refresh()
+        tags = Tags(dataset)
+        if tag in tags.list() and tag not in previous_bindings(dataset.schema.metadata).values():
+            tags.delete(tag)
 
 
 def _with_ndims(field: pa.Field, function: EmbeddingFunction) -> pa.Field:

@@ -15,15 +15,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 from lance import LanceDataset, LanceOperation
 from lance.dataset import Index
 from lance.fragment import DataFile, FragmentMetadata
 from lance.schema import LanceSchema
+from numpy.typing import NDArray
 
 from lancelike.calls import current_call
+from lancelike.errors import ColumnNotFoundError, SchemaError
 from lancelike.storage.blob_scans import with_values
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.fragments import FragmentFiles, addresses_of
 from lancelike.storage.indexable import default_sub_vectors
 from lancelike.storage.pulling import Pull, callers_errors
 from lancelike.storage.read_ahead import read_ahead_bytes
@@ -74,9 +78,10 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """One fragment's values, on disk; the file's fields count from 0."""
+    """One fragment's values, on disk: of the rows with these addresses. The file's fields count from 0."""
 
-    of: tuple[str, ...]
+    of: FragmentFiles
+    addresses: NDArray[np.uint64]
     file: DataFile
 
 
@@ -107,9 +112,11 @@ class ColumnFill:
         """Write the values of each fragment of *dataset* that has none yet."""
         for each in dataset.get_fragments():
             metadata = each.metadata
-            if self._is_reused(metadata) or self._has(metadata):
+            if self._is_reused(metadata) or self._has(dataset, metadata):
                 continue
-            self._written[metadata.id] = _Written(_paths(metadata), self._write_fragment(dataset, metadata.id))
+            addresses = addresses_of(dataset, metadata.id)
+            file = self._write_fragment(dataset, metadata.id)
+            self._written[metadata.id] = _Written(FragmentFiles.of(metadata), addresses, file)
 
     def files(self) -> dict[int, str]:
         """Path of the file written for each fragment."""
@@ -133,9 +140,12 @@ class ColumnFill:
     def _is_reused(self, fragment: FragmentMetadata) -> bool:
         return self.reuse is not None and fragment.id in self.reuse.fragments
 
-    def _has(self, fragment: FragmentMetadata) -> bool:
-        written = self._written.get(fragment.id)
-        return written is not None and written.of == _paths(fragment)
+    def _has(self, dataset: LanceDataset, fragment: FragmentMetadata) -> bool:
+        written, files = self._written.get(fragment.id), FragmentFiles.of(fragment)
+        if written is None or written.of.data != files.data:
+            return False
+        # where an earlier version was restored, rows are back for which nothing was made
+        return written.of == files or bool(np.isin(addresses_of(dataset, fragment.id), written.addresses).all())
 
     def _filled(self, fragment: FragmentMetadata, first: int) -> FragmentMetadata:
         """*fragment* with the column's file, whose fields are numbered from *first*."""
@@ -188,11 +198,13 @@ def add_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata) -> 
     """Fill the new column *spec*, and show it with what *metadata* makes of the schema's metadata, in one commit.
 
     Raises:
+        SchemaError: The column is there already, perhaps since another process added it meanwhile.
         Exception: What the column's maker raised, as itself; nothing is changed then.
     """
     fill = ColumnFill(spec, dataset.errors)
 
     def run(latest: LanceDataset) -> None:
+        _check_columns(spec, latest)
         with current_call().before_commit():
             fill.write(latest)
         _commit(fill, latest, metadata, dataset)
@@ -216,6 +228,7 @@ def replace_column(dataset: Dataset, spec: ColumnSpec, metadata: ChangeMetadata,
 
     def run(latest: LanceDataset) -> None:
         nonlocal settings
+        _check_columns(spec, latest)
         with current_call().before_commit():
             fill.write(latest)
             if not covered:
@@ -244,6 +257,7 @@ def restore_column(
     fill = ColumnFill(spec, dataset.errors)
 
     def run(latest: LanceDataset) -> None:
+        _check_columns(spec, latest)
         if past.branch == dataset.branch:  # files of another branch lie elsewhere
             fill.reuse = _reusable(then, latest, name, sources)
         with current_call().before_commit():
@@ -275,6 +289,16 @@ def vector_indices(dataset: Dataset, column: str) -> list[IndexSettings]:
     """The settings of the vector indices on *column* in the version shown."""
     with dataset.errors():
         return indices_on(dataset.lance, column)
+
+
+def _check_columns(spec: ColumnSpec, latest: LanceDataset) -> None:
+    """See that *spec* fits the columns there are by now: another process may have changed them."""
+    names = latest.schema.names
+    if not spec.replaces and spec.field.name in names:
+        raise SchemaError(f"column {spec.field.name!r} is there already")
+    for name in (*spec.read, *([spec.field.name] if spec.replaces else [])):
+        if name not in names:
+            raise ColumnNotFoundError(name, names)
 
 
 def _commit(fill: ColumnFill, latest: LanceDataset, metadata: ChangeMetadata, dataset: Dataset) -> None:
@@ -387,10 +411,6 @@ def _number(tag: int, value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
-
-
-def _paths(fragment: FragmentMetadata) -> tuple[str, ...]:
-    return tuple(file.path for file in fragment.files)
 
 
 def _renumbered(file: DataFile, numbers: Mapping[int, int]) -> DataFile:

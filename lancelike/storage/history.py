@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lancelike.storage.blob_scans import with_values
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.fragments import addresses_of
 from lancelike.storage.read_ahead import read_ahead_bytes
 from lancelike.storage.transactions import PROPERTY
 
@@ -69,7 +70,7 @@ class ForeignCommit:
         gone: dict[int, NDArray[np.uint64] | None] = dict.fromkeys((old.keys() - new.keys()) | changed)
         for each in (old.keys() & new.keys()) - changed:
             if old[each].num_rows != new[each].num_rows:
-                gone[each] = np.setdiff1d(_addresses(self.before, each), _addresses(self.after, each))
+                gone[each] = np.setdiff1d(addresses_of(self.before, each), addresses_of(self.after, each))
         return gone, dict.fromkeys((new.keys() - old.keys()) | changed)
 
 
@@ -189,9 +190,3 @@ def _rows(
 def _values(fragment: FragmentMetadata) -> tuple[object, ...]:
     """What tells whether the values of a fragment's rows changed: files are never written twice."""
     return (*((file.path, tuple(file.fields)) for file in fragment.files), repr(fragment.overlays))
-
-
-def _addresses(dataset: LanceDataset, fragment: int) -> NDArray[np.uint64]:
-    scanner = dataset.scanner(columns=[], fragments=[dataset.get_fragment(fragment)], with_row_address=True)
-    addresses: NDArray[np.uint64] = scanner.to_table()["_rowaddr"].to_numpy()
-    return addresses

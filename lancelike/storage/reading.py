@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from lance import LanceDataset, LanceScanner
 from lance.dataset import ColumnOrdering
-from lance.fragment import FragmentMetadata
 from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError
@@ -17,6 +15,7 @@ from lancelike.query.plan import Scan
 from lancelike.query.predicates import check_filter, check_sql
 from lancelike.schema.blobs import is_blob_like_field
 from lancelike.storage.blob_scans import with_values
+from lancelike.storage.fragments import FragmentFiles, addresses_of
 from lancelike.storage.fulltext import lance_query
 from lancelike.storage.showing import Showing
 
@@ -24,19 +23,6 @@ MOST_FILTERED_BY_READING = 200_000
 """Rows of a table in which filters on numbers, beside a search by words, read their columns: two words in 100 000 rows
 take 1.8 to 3.8 ms so, and 1 to 9 where B-trees are asked, as many ids take them long."""
 _SYSTEM_COLUMNS = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
-
-
-@dataclass(frozen=True, slots=True)
-class FragmentFiles:
-    """What a fragment's rows are in.
-
-    Attributes:
-        data: Path of each file, and the numbers of the fields that are read from it.
-        deletions: What tells the file that says which rows of these are deleted; None without one.
-    """
-
-    data: tuple[tuple[str, tuple[int, ...]], ...]
-    deletions: tuple[int, int] | None
 
 
 class Reading(Showing):
@@ -137,12 +123,12 @@ class Reading(Showing):
         """What each fragment's rows are in, by the fragment's id."""
         with self.errors():
             fragments = [each.metadata for each in self._readable().get_fragments()]
-        return {each.id: _files_of(each) for each in fragments}
+        return {each.id: FragmentFiles.of(each) for each in fragments}
 
     def addresses(self, fragment: int) -> NDArray[np.uint64]:
-        """`_rowaddr` of the fragment's rows, ascending."""
-        rows = self.read(Scan(columns=[], fragments=(fragment,), with_row_address=True))
-        return np.sort(rows["_rowaddr"].to_numpy())
+        """`_rowaddr` of the fragment's rows."""
+        with self.errors():
+            return addresses_of(self._readable(), fragment)
 
     def _scanner(self, scan: Scan) -> LanceScanner:
         shown = self._searchable()
@@ -166,14 +152,6 @@ class Reading(Showing):
             ),
             fragments=None if scan.fragments is None else [shown.get_fragment(each) for each in scan.fragments],
         )
-
-
-def _files_of(fragment: FragmentMetadata) -> FragmentFiles:
-    deleted = fragment.deletion_file
-    return FragmentFiles(
-        data=tuple((file.path, tuple(file.fields)) for file in fragment.files),
-        deletions=None if deleted is None else (deleted.read_version, deleted.id),
-    )
 
 
 def _is_filter_read(shown: LanceDataset, scan: Scan) -> bool:

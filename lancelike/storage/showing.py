@@ -270,9 +270,19 @@ class Showing:
 
     def _latest(self) -> LanceDataset:
         """A copy of the latest version, to write to."""
-        self._check_writable()
+        self.check_writable()
         self.refresh()
         return copy.copy(self._shown)
+
+    def check_writable(self) -> None:
+        """See that what is shown is the latest version.
+
+        Raises:
+            ReadOnlyTableError: It is a past one.
+        """
+        self._readable()
+        if self.pinned:
+            raise ReadOnlyTableError(self.name, self.version)
 
     def check_functions(self, bound: Mapping[bytes, bytes] | None) -> None:
         """See that the latest version names the functions that the metadata *bound* names.
@@ -292,11 +302,6 @@ class Showing:
             f"the columns or embedding functions of table {self.name!r} were changed while rows were made for it; "
             "nothing is written: write them again, what was paid for is kept"
         )
-
-    def _check_writable(self) -> None:
-        self._readable()
-        if self.pinned:
-            raise ReadOnlyTableError(self.name, self.version)
 
     def _readable(self) -> LanceDataset:
         if self._table.closed:

@@ -11,6 +11,7 @@ from lancelike.types import StorageOptions
 PROPERTY = "lancelike"
 """Transaction property of the commits made here; its value is what the commit was."""
 OURS: Mapping[str, str] = {PROPERTY: "write"}
+_RETRIES = 20
 
 
 def commit(
@@ -21,6 +22,7 @@ def commit(
     read_version: int | None = None,
     properties: Mapping[str, str] = OURS,
     detached: bool = False,
+    max_retries: int = _RETRIES,
 ) -> LanceDataset:
     """*dataset* with *operation* done to it, marked as ours.
 
@@ -31,8 +33,12 @@ def commit(
         read_version: The version that the operation was made on.
         properties: What the transaction says of itself.
         detached: Make a version that is no successor: readers and writers don't see it.
+        max_retries: How often Lance tries again after a commit that came between and leaves this one possible. An
+            overwrite replaces whatever that did; with 0 it is a CommitConflictError.
     """
     transaction = Transaction(
         dataset.version if read_version is None else read_version, operation, transaction_properties=dict(properties)
     )
-    return LanceDataset.commit(dataset, transaction, storage_options=storage_options, detached=detached)
+    return LanceDataset.commit(
+        dataset, transaction, storage_options=storage_options, detached=detached, max_retries=max_retries
+    )

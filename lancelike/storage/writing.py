@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lance import LanceDataset, LanceOperation, write_dataset
+from lance import LanceDataset, LanceOperation, Transaction, write_dataset
+from lance.fragment import write_fragments
 from numpy.typing import NDArray
 
 from lancelike.calls import current_call, running
@@ -21,10 +23,10 @@ from lancelike.storage.names import check_column_names
 from lancelike.storage.pulling import Pull, Spool, callers_errors
 from lancelike.storage.rewriting import Rewrite, RowTransform, Transform, among_row_ids
 from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
-from lancelike.storage.transactions import OURS
+from lancelike.storage.transactions import OURS, commit
 from lancelike.types import MergeResult
 
-_MERGE_ATTEMPTS = 1000
+_MANY_ATTEMPTS = 1000
 
 
 class Writing(Showing):
@@ -53,54 +55,17 @@ class Writing(Showing):
                 table's columns were changed meanwhile.
             Exception: What the source of *reader* raised, as itself; nothing of the rows is visible then.
         """
-        return self._write_rows(reader, mode="append")
-
-    def overwrite(
-        self,
-        reader: pa.RecordBatchReader | pa.Table,
-        *,
-        keeps_functions: bool = False,
-        data_storage_version: str | None = None,
-    ) -> int:
-        """Replace schema, metadata and rows by *reader*'s in one commit; the new version. Earlier versions stay.
-
-        Args:
-            reader: The rows.
-            keeps_functions: Whether *reader*'s metadata names the functions that the table has.
-            data_storage_version: Lance's.
-
-        Raises:
-            SchemaChangedError: With *keeps_functions*, it has others by now.
-        """
-        bound = reader.schema.metadata if keeps_functions else None
-
-        def check() -> None:
-            if keeps_functions:
-                self.check_functions(bound)
-
-        return self._write_rows(reader, mode="overwrite", data_storage_version=data_storage_version, at_end=check)
-
-    def _write_rows(
-        self,
-        reader: pa.RecordBatchReader | pa.Table,
-        *,
-        mode: Literal["append", "overwrite"],
-        data_storage_version: str | None = None,
-        at_end: Callable[[], object] = lambda: None,
-    ) -> int:
-        latest, pull = self._latest(), Pull(reader, at_end)
-        if mode == "append":
-            if self._stale_btrees(latest):
-                with running(None):  # it mends, and is no part of the write
-                    latest = self.change(copy.copy)
-            self._check_functions(reader.schema.metadata, latest)
+        latest, pull = self._latest(), Pull(reader)
+        if self._stale_btrees(latest):
+            with running(None):  # it mends, and is no part of the write
+                latest = self.change(copy.copy)
+        self._check_functions(reader.schema.metadata, latest)
         try:
             with callers_errors(pull), self.errors(), current_call().committing():
                 written = write_dataset(
                     pull.reader,
                     latest,
-                    mode=mode,
-                    data_storage_version=data_storage_version,
+                    mode="append",
                     enable_stable_row_ids=latest.has_stable_row_ids,
                     storage_options=self.location.storage_options,
                     transaction_properties=dict(OURS),
@@ -110,6 +75,51 @@ class Writing(Showing):
                 raise
             raise self._schema_changed() from error
         return self._show(written)
+
+    def overwrite(
+        self,
+        reader: pa.RecordBatchReader | pa.Table,
+        *,
+        keeps_schema: bool = False,
+        data_storage_version: str | None = None,
+    ) -> int:
+        """Replace schema, metadata and rows by *reader*'s in one commit; the new version. Earlier versions stay.
+
+        The rows are written once, and committed again when another writer's commit came between.
+
+        Args:
+            reader: The rows.
+            keeps_schema: Whether *reader* has the table's columns, and its metadata the table's functions.
+            data_storage_version: Lance's.
+
+        Raises:
+            SchemaChangedError: With *keeps_schema*, the table has others by now.
+        """
+        begun = self._latest()
+        pull, written = Pull(reader), list[Transaction]()
+
+        def run(latest: LanceDataset) -> None:
+            if keeps_schema:
+                self._check_functions(reader.schema.metadata, latest)
+            if keeps_schema and not latest.schema.equals(begun.schema, check_metadata=True):
+                raise self._schema_changed()
+            if not written:
+                transaction = write_fragments(
+                    pull.reader,
+                    latest,
+                    mode="overwrite",
+                    return_transaction=True,
+                    data_storage_version=data_storage_version,
+                    enable_stable_row_ids=latest.has_stable_row_ids,
+                    storage_options=self.location.storage_options,
+                )
+                written.append(transaction)
+            replaced = commit(latest, written[0].operation, self.location.storage_options, max_retries=0)
+            latest._ds = replaced._ds
+
+        with callers_errors(pull):
+            self.change(run, attempts=_MANY_ATTEMPTS, timeout_s=math.inf, mend=False)
+        return self.version
 
     def delete(self, where: str) -> tuple[int, int]:
         """Delete the rows that meet *where*: how many, and the version that made."""
@@ -259,10 +269,10 @@ class Writing(Showing):
             self._check_functions(reader.schema.metadata, latest)
             return merge(latest, clauses, spool.read(), self.location.storage_options, committing)
 
-        self._check_writable()
+        self.check_writable()
         with closing(Spool(reader)) as spool, self._table.merging:
             counts = self.change(
-                attempt, attempts=_MERGE_ATTEMPTS, timeout_s=COMMIT_TIMEOUT_S if timeout_s is None else timeout_s
+                attempt, attempts=_MANY_ATTEMPTS, timeout_s=COMMIT_TIMEOUT_S if timeout_s is None else timeout_s
             )
         return MergeResult(
             version=self.version,

@@ -10,8 +10,19 @@ from typing import Any
 import pytest
 
 import lancelike
+from lancelike.errors import ReadOnlyTableError
 from lancelike.storage import Dataset, Location
-from tests.lifecycle.spies import Spy, contents, create_docs, expected, make_spy, make_table, rows_of, vector_of
+from tests.lifecycle.spies import (
+    Refused,
+    Spy,
+    contents,
+    create_docs,
+    expected,
+    make_spy,
+    make_table,
+    rows_of,
+    vector_of,
+)
 
 ROWS = [*rows_of(0, 8), {"id": 8, "text": "poison 8"}, {"id": 9, "text": "poison 9"}]
 
@@ -254,3 +265,21 @@ def test_rows_left_out_stay_listed(tmp_path: Path, spy: Spy) -> None:
     table.add(ROWS, on_embedding_error="drop")
     table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
     assert table.embedding_errors()["row_id"].to_pylist() == [None, None]
+
+
+def test_a_handle_that_has_not_seen_the_failures_retries_them(table: lancelike.Table, spy: Spy) -> None:
+    folder = Path(table.uri).parent
+    (folder.parent / "same").symlink_to(folder)
+    elsewhere = lancelike.connect(folder.parent / "same").open_table("docs")
+    spy.refuse(lambda text: Refused("no") if "poison" in text else None)
+    elsewhere.add([{"id": 10, "text": "poison 10"}], on_embedding_error="quarantine")
+    fix(spy)
+    assert table.retry_failed().rows == 3
+    assert listed(table) == []
+
+
+def test_a_past_version_is_read_only_before_anything_is_embedded(table: lancelike.Table, spy: Spy) -> None:
+    table.checkout(table.version)
+    with pytest.raises(ReadOnlyTableError):
+        table.retry_failed()
+    assert spy.sent == []

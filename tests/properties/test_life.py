@@ -6,9 +6,8 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ from hypothesis.stateful import (
 
 import lancelike
 from lancelike.embeddings import get_registry
-from lancelike.errors import BadVectorError, EmbeddingError, ReadOnlyTableError
+from lancelike.errors import BadVectorError, EmbeddingError, ReadOnlyTableError, SchemaError
 from lancelike.index import FTS, Bitmap, BTree, IvfFlat, LabelList
 from lancelike.pydantic import LanceModel, Vector
 from tests.fuzzing import examples
-from tests.lifecycle.spies import Spy
+from tests.lifecycle.spies import Refused, Spy, vector_of
 from tests.properties.modelled import (
     DIMS,
     FILTERS,
@@ -45,6 +44,7 @@ from tests.properties.modelled import (
     by_id,
     distance,
     forms,
+    has_failed,
     in_form,
     merged,
     points,
@@ -55,9 +55,20 @@ from tests.properties.modelled import (
     words,
 )
 
+MAIN = "main"
+TRIAL = "trial"
+
 
 def spy_of(log: Path, dim: int) -> Spy:
     return get_registry().get("lifecycle-spy").create(log=str(log / f"{dim}.log"), dim=dim)  # type: ignore[return-value]
+
+
+@dataclass
+class Line:
+    """A branch: what its versions hold, the latest among them."""
+
+    latest: State
+    history: dict[int, State] = field(default_factory=dict)
 
 
 class TableLife(RuleBasedStateMachine):
@@ -68,13 +79,17 @@ class TableLife(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         (self.folder / "db").mkdir()
         (self.folder / "same").symlink_to(self.folder / "db")
+        self.spies = {dim: spy_of(self.folder, dim) for dim in DIMS}
+        self.refuses = True
+        self.answered: dict[int, list[str]] = {dim: [] for dim in DIMS}
+        self.requests = dict.fromkeys(DIMS, 0)
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
 
     @initialize(given=rows)
     def create(self, given: list[Row]) -> None:
-        spy = spy_of(self.folder, DIMS[0])
+        spy = self.spies[DIMS[0]]
 
         class Doc(LanceModel):
             id: int
@@ -85,14 +100,15 @@ class TableLife(RuleBasedStateMachine):
             vector: Vector(DIMS[0]) | None = spy.VectorField(default=None)  # type: ignore[valid-type]
 
         db = lancelike.connect(self.folder / "db")
-        table = db.create_table("t", given, schema=Doc, on_embedding_error="quarantine")
+        empty = State([])
+        table = db.create_table("t", in_form(given, empty, "dicts"), schema=Doc, on_embedding_error="quarantine")
         self.handles = [table, lancelike.connect(self.folder / "same", vector_cache_bytes=0).open_table("t")]
         self.pinned: list[int | None] = [None, None]
+        self.branches = [MAIN, MAIN]
         self.current = 0
-        self.latest = State(given)
-        self.history: dict[int, State] = {}
-        self.tags: dict[str, int] = {}
-        self.previous: int | None = None
+        self.lines = {MAIN: Line(replace(empty, rows=empty.new(given, self.make)))}
+        self.tags: dict[str, tuple[str, int]] = {}
+        self.untagged: set[int] = set()
         self.record()
 
     # -- what the model has -------------------------------------------------------------------------------------------
@@ -105,25 +121,41 @@ class TableLife(RuleBasedStateMachine):
     def writes(self) -> bool:
         return self.pinned[self.current] is None
 
-    def record(self) -> None:
-        self.history[self.table.version] = deepcopy(self.latest)
+    @property
+    def branch(self) -> str:
+        return self.branches[self.current]
 
-    def write(self, change: Callable[[], object], **changes: Any) -> None:
-        """Make a write, and expect the latest state with *changes*; of a past version, that nothing can be written."""
+    @property
+    def line(self) -> Line:
+        return self.lines[self.branch]
+
+    @property
+    def latest(self) -> State:
+        return self.line.latest
+
+    def make(self, text: str | None, dim: int) -> list[float] | None:
+        """What the function of so many dimensions has for *text* now; what was paid for is kept."""
+        if text is None or (self.refuses and "poison" in text and text not in self.answered[dim]):
+            return None
+        return vector_of(text, dim)
+
+    def record(self) -> None:
+        self.line.history[self.table.version] = self.latest
+
+    def write(self, change: Callable[[], object], after: State) -> None:
+        """Make a write, and expect it to leave the state *after*; of a past version, that nothing can be written."""
         if not self.writes:
             with pytest.raises(ReadOnlyTableError):
                 change()
             return
         change()
-        self.latest = deepcopy(self.latest)
-        for name, value in changes.items():
-            setattr(self.latest, name, value)
+        self.line.latest = after
         self.record()
 
-    def write_texts(self, change: Callable[[], object], policy: str, refused: bool, **changes: Any) -> None:
+    def write_texts(self, change: Callable[[], object], policy: str, refused: bool, after: State) -> None:
         """Make a write that embeds texts, one of them *refused*: then `"raise"` changes nothing."""
         if not (self.writes and refused and policy == "raise"):
-            return self.write(change, **changes)
+            return self.write(change, after)
         with pytest.raises(EmbeddingError):
             change()
         self.record()
@@ -133,26 +165,26 @@ class TableLife(RuleBasedStateMachine):
 
     @rule(given=rows, form=forms, policy=policies, overwrite=st.booleans())
     def add(self, given: list[Row], form: str, policy: Any, overwrite: bool) -> None:
-        refused = any("poison" in (row["text"] or "") for row in given)
-        kept = [row for row in given if policy != "drop" or "poison" not in (row["text"] or "")]
+        state, new = self.latest, self.latest.new(given, self.make)
+        kept = new if policy != "drop" else [row for row in new if not has_failed(row)]
         mode: Any = "overwrite" if overwrite else "append"
         self.write_texts(
-            lambda: self.table.add(in_form(given, self.latest, form), mode, on_embedding_error=policy),
+            lambda: self.table.add(in_form(given, state, form), mode, on_embedding_error=policy),
             policy,
-            refused,
-            rows=kept if overwrite else [*self.latest.rows, *kept],
+            any(map(has_failed, new)),
+            replace(state, rows=kept if overwrite else [*state.rows, *kept]),
         )
 
     @precondition(lambda self: self.writes)
     @rule(given=st.lists(row, min_size=1, max_size=4), bad=bad_points, form=forms, data=st.data())
     def add_bad_vectors(self, given: list[Row], bad: Any, form: str, data: st.DataObject) -> None:
-        given = [{**row, "text": None} for row in given]
+        given = [{**row, "text": None, "given": None} for row in given]
         given[data.draw(st.integers(0, len(given) - 1))]["given_vector"] = bad
         policy: Any = data.draw(st.sampled_from(["error", "drop", "fill", "null"]))
-        fitting = with_points_that_fit(given, policy)
+        fitting, state = with_points_that_fit(given, policy), self.latest
 
         def run() -> None:
-            rows = in_form(given, self.latest, form)
+            rows = in_form(given, state, form)
             self.table.add(rows, on_bad_vectors=policy, fill_value=7.0)
 
         if fitting is None:
@@ -160,34 +192,36 @@ class TableLife(RuleBasedStateMachine):
                 run()
             self.record()
         else:
-            self.write(run, rows=[*self.latest.rows, *fitting])
+            self.write(run, replace(state, rows=[*state.rows, *state.new(fitting, self.make)]))
 
     @rule(below=bounds, text=words, policy=st.sampled_from(["raise", "quarantine"]))
     def update_text(self, below: int, text: str | None, policy: Any) -> None:
-        changed = [{**row, "text": text} if row["id"] < below else row for row in self.latest.rows]
-        refused = "poison" in (text or "") and changed != self.latest.rows
-        if refused and policy == "raise":
-            return  # rows that had that text before may be left as they are
+        state = self.latest
+        rows = [self.with_text(row, text) if row["id"] < below else row for row in state.rows]
         self.write_texts(
-            lambda: self.table.update(f"id < {below}", {self.latest.text: text}, on_embedding_error=policy),
+            lambda: self.table.update(f"id < {below}", {state.text: text}, on_embedding_error=policy),
             policy,
-            refused,
-            rows=changed,
+            any(has_failed(row) for row in rows if row["id"] < below),
+            replace(state, rows=rows),
         )
 
     @rule(above=bounds)
     def append_word(self, above: int) -> None:
+        state = self.latest
         changed = [
-            {**row, "text": None if row["text"] is None else row["text"] + " fox"} if row["id"] > above else row
-            for row in self.latest.rows
+            self.with_text(row, None if row["text"] is None else row["text"] + " fox") if row["id"] > above else row
+            for row in state.rows
         ]
-        name = self.latest.text
+        name = state.text
         self.write(
             lambda: self.table.update(
                 f"id > {above}", values_sql={name: f"{name} || ' fox'"}, on_embedding_error="quarantine"
             ),
-            rows=changed,
+            replace(state, rows=changed),
         )
+
+    def with_text(self, row: Row, text: str | None) -> Row:
+        return self.latest.embedded({**row, "text": text}, self.make)
 
     @rule(above=bounds, step=st.integers(-1, 1))
     def update_number(self, above: int, step: int) -> None:
@@ -196,19 +230,35 @@ class TableLife(RuleBasedStateMachine):
 
         self.write(
             lambda: self.table.update(f"id > {above}", values_sql={"n": f"n + {step}"}),
-            rows=list(map(changed, self.latest.rows)),
+            replace(self.latest, rows=list(map(changed, self.latest.rows))),
         )
 
     @rule(where=st.sampled_from(sorted(FILTERS)), point=points, labels=row.map(lambda row: row["labels"]))
     def update_values(self, where: str, point: list[float], labels: list[str] | None) -> None:
         new = {"given_vector": point, "labels": labels}
         changed = [{**row, **new} if FILTERS[where](row) else row for row in self.latest.rows]
-        self.write(lambda: self.table.update(self.latest.sql(where), new), rows=changed)
+        self.write(lambda: self.table.update(self.latest.sql(where), new), replace(self.latest, rows=changed))
+
+    @rule(where=st.sampled_from(sorted(FILTERS)), given=st.sampled_from([0.25, 2.0]), text=st.none() | words)
+    def update_vector(self, where: str, given: float, text: str | None) -> None:
+        state = self.latest
+        vector = [given] * state.dims["vector"]
+
+        def changed(row: Row) -> Row:
+            row = row if text is None else self.with_text(row, text)
+            return {**row, "vectors": {**row["vectors"], "vector": vector}}
+
+        rows = [changed(row) if FILTERS[where](row) else row for row in state.rows]
+        values: dict[str, Any] = {"vector": vector} if text is None else {"vector": vector, state.text: text}
+        self.write(
+            lambda: self.table.update(state.sql(where), values, on_embedding_error="quarantine"),
+            replace(state, rows=rows),
+        )
 
     @rule(where=st.sampled_from(sorted(FILTERS)))
     def delete(self, where: str) -> None:
         kept = [row for row in self.latest.rows if not FILTERS[where](row)]
-        self.write(lambda: self.table.delete(self.latest.sql(where)), rows=kept)
+        self.write(lambda: self.table.delete(self.latest.sql(where)), replace(self.latest, rows=kept))
 
     @rule(
         given=rows,
@@ -216,7 +266,9 @@ class TableLife(RuleBasedStateMachine):
         update=st.sampled_from([None, "all", "where"]),
         insert=st.booleans(),
         prune=st.sampled_from([None, "all", "where"]),
-        columns=st.sampled_from([None, None, ["id", "n"], ["id", "text"], ["id", "labels", "given_vector"]]),
+        columns=st.sampled_from(
+            [None, None, ["id", "n"], ["id", "text"], ["id", "labels", "given_vector"], ["id", "given"]]
+        ),
         use_index=st.booleans(),
     )
     def merge(
@@ -236,7 +288,10 @@ class TableLife(RuleBasedStateMachine):
             update = "all"
         if columns is not None:
             given = [{name: row[name] for name in columns} for row in given]
-        rows = merged(self.latest.rows, given, update, insert, prune)
+        if columns == ["id", "given"]:
+            given = [{**row, "given": row["given"] or 3.0} for row in given]
+        state = self.latest
+        rows = merged(state, [state.embedded(row, self.make) for row in given], update, insert, prune)
 
         def run() -> None:
             merge = self.table.merge_insert("id").use_index(use_index)
@@ -246,9 +301,9 @@ class TableLife(RuleBasedStateMachine):
                 merge = merge.when_not_matched_insert_all()
             if prune:
                 merge = merge.when_not_matched_by_source_delete("n > 0" if prune == "where" else None)
-            merge.execute(in_form(given, self.latest, form), on_embedding_error="quarantine")
+            merge.execute(in_form(given, state, form), on_embedding_error="quarantine")
 
-        self.write(run, rows=rows)
+        self.write(run, replace(state, rows=rows))
 
     # -- versions -----------------------------------------------------------------------------------------------------
 
@@ -258,22 +313,23 @@ class TableLife(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def checkout(self, data: st.DataObject) -> None:
-        name: Any = data.draw(st.sampled_from([*sorted(self.history), *sorted(self.tags)]))
+        name: Any = data.draw(st.sampled_from([*sorted(self.line.history), *sorted(self.tags)]))
         self.table.checkout(name)
-        self.pinned[self.current] = self.tags.get(name, name)
+        self.branches[self.current], self.pinned[self.current] = self.tags.get(name, (self.branch, name))
 
     @rule()
     def checkout_latest(self) -> None:
         self.pinned[self.current] = None
         self.table.checkout_latest()
-        assert self.table.version == max(self.history)
+        assert self.table.version == max(self.line.history)
 
     @rule(data=st.data())
     def restore(self, data: st.DataObject) -> None:
-        version = data.draw(st.sampled_from(sorted(self.history)))
+        tags = [name for name, (branch, _) in self.tags.items() if branch == self.branch]
+        name: Any = data.draw(st.sampled_from([*sorted(self.line.history), *sorted(tags)]))
         self.pinned[self.current] = None
-        self.table.restore(version)
-        self.latest, self.previous = deepcopy(self.history[version]), None
+        self.table.restore(name)
+        self.line.latest = self.line.history[self.tags[name][1] if name in self.tags else name]
         self.record()
 
     @rule(name=st.sampled_from(["one", "two"]), data=st.data())
@@ -282,32 +338,58 @@ class TableLife(RuleBasedStateMachine):
             self.table.tags.delete(name)
             del self.tags[name]
         else:
-            self.tags[name] = data.draw(st.sampled_from(sorted(self.history)))
-            self.table.tags.create(name, self.tags[name])
+            version = data.draw(st.sampled_from(sorted(self.line.history)))
+            self.tags[name] = (self.branch, version)
+            self.table.tags.create(name, version)
+
+    @rule(data=st.data())
+    def begin_or_delete_branch(self, data: st.DataObject) -> None:
+        if TRIAL not in self.lines:
+            version = data.draw(st.sampled_from(sorted(self.line.history)))
+            begun = self.table.branches.create(TRIAL, self.branch, version)
+            state = self.line.history[version]
+            self.lines[TRIAL] = Line(state, {begun.version: state})
+        elif TRIAL not in self.branches:
+            for name in [name for name, (branch, _) in self.tags.items() if branch == TRIAL]:
+                self.table.tags.delete(name)
+                del self.tags[name]
+            self.table.branches.delete(TRIAL)
+            del self.lines[TRIAL]
+
+    @rule(data=st.data())
+    def checkout_branch(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.lines)))
+        version = data.draw(st.none() | st.sampled_from(sorted(self.lines[name].history)))
+        self.table.checkout((None if name == MAIN else name, version))
+        self.branches[self.current], self.pinned[self.current] = name, version
 
     # -- columns ------------------------------------------------------------------------------------------------------
 
     @rule()
     def rename_source(self) -> None:
         other = "text" if self.latest.text == "body" else "body"
-        self.write(lambda: self.table.alter_columns({"path": self.latest.text, "rename": other}), text=other)
-        self.previous = None
+        self.write(
+            lambda: self.table.alter_columns({"path": self.latest.text, "rename": other}),
+            replace(self.latest, text=other, previous=None),
+        )
 
     @rule(sql=st.booleans())
     def add_or_drop_column(self, sql: bool) -> None:
         if self.latest.extra:
             dropped = [{name: row[name] for name in row if name != "extra"} for row in self.latest.rows]
-            return self.write(lambda: self.table.drop_columns(["extra"]), extra=None, rows=dropped)
+            after = replace(self.latest, extra=None, rows=dropped)
+            return self.write(lambda: self.table.drop_columns(["extra"]), after)
         transforms: Any = {"extra": "n + 10"} if sql else pa.field("extra", pa.int64())
         rows = [{**row, "extra": row["n"] + 10 if sql and row["n"] is not None else None} for row in self.latest.rows]
-        return self.write(lambda: self.table.add_columns(transforms), extra="extra", rows=rows)
+        return self.write(lambda: self.table.add_columns(transforms), replace(self.latest, extra="extra", rows=rows))
 
     @rule()
     def compute_or_drop_column(self) -> None:
         if self.latest.doubled:
-            self.write(lambda: self.table.drop_columns("doubled"), doubled=False)
+            self.write(lambda: self.table.drop_columns("doubled"), replace(self.latest, doubled=False))
         else:
-            self.write(lambda: self.table.add_columns(computed={"doubled": "n * 2"}), doubled=True)
+            computed = {"doubled": "n * 2"}
+            self.write(lambda: self.table.add_columns(computed=computed), replace(self.latest, doubled=True))
 
     # -- indices and files --------------------------------------------------------------------------------------------
 
@@ -360,50 +442,73 @@ class TableLife(RuleBasedStateMachine):
         self.record()
 
     @precondition(lambda self: self.writes)
-    @rule()
-    def clean_up(self) -> None:
-        self.table.cleanup_old_versions(timedelta(0))
+    @rule(delete_unverified=st.booleans())
+    def clean_up(self, delete_unverified: bool) -> None:
+        self.table.cleanup_old_versions(timedelta(0), delete_unverified=delete_unverified)
         self.record()
         left = {version["version"] for version in self.table.list_versions()}
-        assert left >= set(self.tags.values())
-        self.history = {version: state for version, state in self.history.items() if version in left}
+        assert left >= {version for branch, version in self.tags.values() if branch == self.branch}
+        self.line.history = {version: state for version, state in self.line.history.items() if version in left}
         for handle in (0, 1):
-            if self.pinned[handle] not in left:
+            if self.branches[handle] == self.branch and self.pinned[handle] not in left:
                 self.handles[handle].checkout_latest()
                 self.pinned[handle] = None
 
     # -- functions ----------------------------------------------------------------------------------------------------
+
+    @rule()
+    def refuse_or_take_poison(self) -> None:
+        self.refuses = not self.refuses
+        for spy in self.spies.values():
+            spy.refuse(refuse_poison if self.refuses else lambda text: None)
+
+    @precondition(lambda self: self.writes)
+    @rule(refresh=st.booleans())
+    def mend(self, refresh: bool) -> None:
+        def run() -> None:
+            if refresh:
+                self.table.refresh(on_embedding_error="quarantine")
+            else:
+                self.table.retry_failed()
+
+        self.write(run, replace(self.latest, rows=self.latest.retried(self.make)))
 
     @precondition(lambda self: self.writes)
     @rule()
     def add_or_drop_embedding(self) -> None:
         dims = dict(self.latest.dims)
         if dims.pop("second", None):
-            return self.write(lambda: self.table.drop_columns("second"), dims=dims)
-        spy = spy_of(self.folder, DIMS[2])
+            return self.write(lambda: self.table.drop_columns("second"), replace(self.latest, dims=dims))
         return self.write(
-            lambda: self.table.add_embedding("second", spy, self.latest.text, on_embedding_error="quarantine"),
-            dims={**dims, "second": DIMS[2]},
+            lambda: self.table.add_embedding(
+                "second", self.spies[DIMS[2]], self.latest.text, on_embedding_error="quarantine"
+            ),
+            self.latest.refilled("second", DIMS[2], self.make),
         )
 
     @precondition(lambda self: self.writes)
     @rule(dim=st.sampled_from(DIMS[:2]))
     def reembed(self, dim: int) -> None:
         if dim != self.latest.dims["vector"]:
-            before = dict(self.latest.dims)
             self.write(
-                lambda: self.table.reembed("vector", spy_of(self.folder, dim), on_embedding_error="quarantine"),
-                dims={**before, "vector": dim},
+                lambda: self.table.reembed("vector", self.spies[dim], on_embedding_error="quarantine"),
+                self.latest.reembedded(dim, self.branch, self.make),
             )
-            self.previous = before["vector"]
 
-    @precondition(lambda self: self.writes and self.previous)
+    @precondition(lambda self: self.writes and self.latest.previous)
     @rule()
     def roll_back(self) -> None:
-        if not any("poison" in (row["text"] or "") for row in self.latest.rows):
-            dims = {**self.latest.dims, "vector": self.previous}
-            self.write(lambda: self.table.rollback_embedding("vector"), dims=dims)
-            self.previous = None
+        previous = self.latest.previous
+        assert previous is not None
+        if previous.tag in self.untagged:
+            with pytest.raises(SchemaError, match="was deleted"):
+                self.table.rollback_embedding("vector")
+            return self.record()
+        after, refused = self.latest.rolled_back(self.make)
+        self.write_texts(lambda: self.table.rollback_embedding("vector"), "raise", refused, after)
+        if not refused and previous.branch == self.branch:
+            self.untagged.add(previous.tag)
+        return None
 
     # -- what must hold -----------------------------------------------------------------------------------------------
 
@@ -413,18 +518,19 @@ class TableLife(RuleBasedStateMachine):
         self.filters_find_what_python_finds()
         self.words_find_the_rows_that_have_them()
         self.vectors_find_the_nearest()
-        self.vectors_are_in_step()
+        self.what_waits_is_listed()
         self.each_text_is_paid_for_once()
 
     def both_handles_show_rows_of_their_version(self) -> None:
-        for handle, pinned in zip(self.handles, self.pinned, strict=True):
+        for handle, pinned, branch in zip(self.handles, self.pinned, self.branches, strict=True):
             assert pinned in (None, handle.version)
-            state = self.history[handle.version]
+            assert handle.current_branch() == (None if branch == MAIN else branch)
+            state = self.lines[branch].history[handle.version]
             assert_same(handle.to_arrow().to_pylist(), state.shown())
             assert handle.count_rows() == len(state.rows)
 
     def filters_find_what_python_finds(self) -> None:
-        state = self.history[self.table.version]
+        state = self.line.history[self.table.version]
         for filter, test in FILTERS.items():
             where = state.sql(filter)
             expected = sorted(row["id"] for row in state.rows if test(row))
@@ -433,7 +539,7 @@ class TableLife(RuleBasedStateMachine):
             assert sorted(found) == expected, where
 
     def words_find_the_rows_that_have_them(self) -> None:
-        state = self.history[self.table.version]
+        state = self.line.history[self.table.version]
         if not any(index.name == "words" for index in self.table.list_indices()):
             return
         for word in WORDS:
@@ -447,7 +553,7 @@ class TableLife(RuleBasedStateMachine):
         assert sorted(row["id"] for row in phrase) == expected
 
     def vectors_find_the_nearest(self) -> None:
-        state = self.history[self.table.version]
+        state = self.line.history[self.table.version]
         for column in ("given_vector", *state.dims):
             rows = [row for row in state.shown() if row[column] is not None]
             query = np.ones(state.dims.get(column, 2), np.float32)
@@ -460,19 +566,28 @@ class TableLife(RuleBasedStateMachine):
                     [distance(row[column], query) for row in found], [row["_distance"] for row in found], rtol=1e-5
                 )
 
-    def vectors_are_in_step(self) -> None:
-        state = self.history[self.table.version]
-        failed = sum("poison" in (row["text"] or "") for row in state.rows) * len(state.dims)
-        assert [row["reason"] for row in self.table.verify().to_pylist()] == ["no vector"] * failed
-        if self.writes:
-            errors = self.table.embedding_errors()
-            assert len(errors) - errors["row_id"].null_count == failed
+    def what_waits_is_listed(self) -> None:
+        for handle, branch in zip(self.handles, self.branches, strict=True):
+            waiting = self.lines[branch].history[handle.version].waiting()
+            errors = [error for error in handle.embedding_errors().to_pylist() if error["row_id"] is not None]
+            ids = {row["_rowid"]: row["id"] for row in handle.search().with_row_id(True).limit(1000).to_list()}
+            listed = [(ids[e["row_id"]], e["input"], e["vector_column"], e["source_column"]) for e in errors]
+            assert Counter(listed) == waiting
+            found = [(ids[row["row_id"]], row["vector_column"]) for row in handle.verify().to_pylist()]
+            assert Counter(found) == Counter((id, column) for id, _, column, _ in waiting.elements())
 
     def each_text_is_paid_for_once(self) -> None:
-        for dim in DIMS:
-            requests = spy_of(self.folder, dim).requests
-            answered = [texts for texts in requests if not any("poison" in text for text in texts)]
-            assert not [text for text, times in Counter(chain(*answered)).items() if times > 1]
+        for dim, spy in self.spies.items():
+            requests = spy.requests
+            for texts in requests[self.requests[dim] :]:
+                if not (self.refuses and any("poison" in text for text in texts)):
+                    self.answered[dim] += texts
+            self.requests[dim] = len(requests)
+            assert not [text for text, times in Counter(self.answered[dim]).items() if times > 1]
+
+
+def refuse_poison(text: str) -> Exception | None:
+    return Refused(f"can't embed {text!r}") if "poison" in text else None
 
 
 @pytest.mark.hypothesis
