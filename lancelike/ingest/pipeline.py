@@ -29,8 +29,8 @@ from lancelike.schema.blobs import (
 from lancelike.schema.computed import plain
 from lancelike.types import OnBadVectors, Rows
 
-AHEAD_BYTES = 12 << 20
-"""Rows that wait to be written while more are made: Lance takes them for a page of vectors, 8 MB, in one go."""
+AHEAD_BYTES = 18 << 20
+"""Rows that wait to be written while more are made: two batches, so that neither side waits for the other."""
 
 
 def ingest(

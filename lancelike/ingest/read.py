@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from lancelike.ingest.batch import Batch
 from lancelike.ingest.kinds import fixed_bytes
 from lancelike.ingest.media import has_media, media_field
 from lancelike.ingest.values import to_array
-from lancelike.schema.arrow import model_to_row
+from lancelike.schema.arrow import model_to_row, models_to_columns
 from lancelike.schema.blobs import has_blobs
 from lancelike.schema.model import LanceModel
 from lancelike.storage.blob_scans import with_values
@@ -29,9 +31,9 @@ MEDIA_CHUNK_ROWS = 256
 
 MOST_ROWS = 16_384
 """Rows in one batch; larger ones are sliced, so that what is computed beside them stays small."""
-BATCH_BYTES = 4 << 20
-"""Bytes in one batch, if that is 1 024 rows or more: what is looked at is written while it is in the cache, and memory
-is used again in place of new."""
+BATCH_BYTES = 9 << 20
+"""Bytes in one batch, if that is 1 024 rows or more. Lance writes vectors in pages of 8 MB or more, and first joins
+what comes in smaller parts; what is no larger is still in the cache when it is written, in memory used again."""
 _FEWEST_ROWS = 1_024
 
 NO_SCHEMA = "Cannot create table from empty list without a schema"
@@ -308,13 +310,12 @@ def rows_to_batch(rows: Sequence[Any], schema: pa.Schema | None, first_row: int)
         first_row: Position of the first row in the caller's data.
     """
     fields = _fields(schema)
-    dicts = rows if all_are(rows, dict) else [_to_dict(row) for row in rows]
-    names = _keys(dicts)
-    columns = {name: [row.get(name) for row in dicts] for name in names}
+    columns = _columns(rows)
+    names = list(columns)
     suggested = {name: media_field(values, name) for name, values in columns.items() if name not in fields}
     arrays = [to_array(columns[name], name, fields.get(name, suggested.get(name)), first_row) for name in names]
     if not names:
-        return pa.RecordBatch.from_struct_array(pa.array(dicts, pa.struct([])))
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
     made = [suggested.get(name) or pa.field(name, array.type) for name, array in zip(names, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(made))
 
@@ -330,10 +331,26 @@ def _names(rows: Sequence[Any]) -> list[str]:
     return _keys(rows if all_are(rows, dict) else [_to_dict(row) for row in rows])
 
 
+def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """The values of dicts or models, at least one, by column; None where a row lacks one."""
+    if all_are(rows, BaseModel) and (columns := models_to_columns(rows)) is not None:
+        return columns
+    names = list(_to_dict(rows[0]))
+    if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(names)}:
+        with suppress(KeyError):
+            return {name: list(map(itemgetter(name), rows)) for name in _checked(names)}
+    dicts = rows if all_are(rows, dict) else [_to_dict(row) for row in rows]
+    return {name: [row.get(name) for row in dicts] for name in _keys(dicts)}
+
+
 def _keys(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     names = list(rows[0])
     if set(chain.from_iterable(rows)) != set(names):
         names = list(dict.fromkeys(chain.from_iterable(rows)))
+    return _checked(names)
+
+
+def _checked(names: list[Any]) -> list[str]:
     for name in names:
         if not isinstance(name, str):
             raise BadDataError(f"{name!r} can't name a column", value=name, hint="use text for the keys of a row")

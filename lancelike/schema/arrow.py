@@ -20,6 +20,7 @@ from lancelike.schema.columns import (
     is_list,
     logical_type,
     model_to_row,
+    models_to_columns,
     pydantic_to_schema,
     row_to_values,
     to_json_text,
@@ -28,7 +29,14 @@ from lancelike.schema.fields import vector_field
 from lancelike.schema.model import LanceModel
 from lancelike.schema.vector import MultiVector, Vector
 
-__all__ = ["column_encoder", "model_from_schema", "model_to_row", "pydantic_to_schema", "row_to_values"]
+__all__ = [
+    "column_encoder",
+    "model_from_schema",
+    "model_to_row",
+    "models_to_columns",
+    "pydantic_to_schema",
+    "row_to_values",
+]
 
 _CLASS_SETTINGS: dict[str, Any] = {"protected_namespaces": ()}
 

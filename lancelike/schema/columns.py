@@ -13,10 +13,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Annotated, Any, ForwardRef, Literal, NewType, TypeAlias, Union, get_args, get_origin
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -127,6 +128,14 @@ def model_to_row(model: BaseModel) -> dict[str, Any]:
     return {**_encode_row(type(model), model), **(model.__pydantic_extra__ or {})}
 
 
+def models_to_columns(models: Sequence[BaseModel]) -> dict[str, list[Any]] | None:
+    """What `model_to_row` makes of each of *models*, at least one, by column; None if they may differ in columns."""
+    model = type(models[0])
+    if set(map(type, models)) != {model} or model.model_config.get("extra") == "allow":
+        return None
+    return {codec.column: _encode_all(codec.encode, map(attrgetter(codec.name), models)) for codec in _codecs(model)}
+
+
 def row_to_values(model: type[BaseModel], row: Mapping[str, Any]) -> dict[str, Any]:
     """What to call *model* with to get back the instance stored as *row*.
 
@@ -196,6 +205,10 @@ def _encode_row(model: type[BaseModel], value: BaseModel) -> dict[str, Any]:
         item = getattr(value, codec.name)
         row[codec.column] = item if item is None or codec.encode is None else codec.encode(item)
     return row
+
+
+def _encode_all(encode: Convert | None, values: Iterable[Any]) -> list[Any]:
+    return list(values) if encode is None else [None if value is None else encode(value) for value in values]
 
 
 def _column(name: str, info: FieldInfo, within: tuple[type, ...]) -> pa.Field:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import enum
 import uuid
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from lancelike.errors import BadDataError
 from lancelike.ingest import read_batches
+from lancelike.ingest.read import BATCH_BYTES
 from lancelike.pydantic import LanceModel, Vector
 
 DICTS: list[dict[str, Any]] = [{"id": i, "text": f"t{i}", "vector": np.full(3, i, np.float32)} for i in range(5)]
@@ -338,13 +340,14 @@ def test_large_batches_are_sliced_without_copying() -> None:
 def test_batches_of_wide_rows_are_sliced_to_a_few_megabytes() -> None:
     wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(5_000 * 1_024, np.float32)), 1_024)
     batches = list(read_batches(pa.table({"vector": wide})).batches)
-    assert [len(batch) for batch in batches] == [1_024] * 4 + [904]
-    assert [batch.row(0) for batch in batches] == [0, 1_024, 2_048, 3_072, 4_096]
+    assert [len(batch) for batch in batches] == [2_304, 2_304, 392]
+    assert [batch.row(0) for batch in batches] == [0, 2_304, 4_608]
+    assert max(batch.data.nbytes for batch in batches) == BATCH_BYTES
     schema = pa.schema({"vector": pa.list_(pa.float32(), 2_048)})
     dicts = [{"vector": np.full(2_048, number, np.float32)} for number in range(2_500)]
     converted = list(read_batches(dicts, schema).batches)
-    assert [len(batch) for batch in converted] == [1_024, 1_024, 452]
-    assert converted[2].data.column(0)[0].as_py()[0] == converted[2].row(0) == 2_048
+    assert [len(batch) for batch in converted] == [1_152, 1_152, 196]
+    assert converted[2].data.column(0)[0].as_py()[0] == converted[2].row(0) == 2_304
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int32, ">f4"])
@@ -368,3 +371,29 @@ def test_numpy_vectors_of_any_length_survive(lengths: list[int | None], with_sch
     source = read_batches(rows or [{"id": 0, "vector": None}], SCHEMA if with_schema else None)
     found = [value for batch in source.batches for value in batch.data.column("vector").to_pylist()]
     assert found == ([None if vector is None else vector.tolist() for vector in vectors] or [None])
+
+
+NUMBER = st.one_of(st.floats(width=32, allow_nan=False), st.integers(-(2**24), 2**24), st.booleans())
+LIST = st.lists(NUMBER, min_size=3, max_size=3)
+
+
+@given(st.lists(st.one_of(st.none(), LIST, LIST.map(tuple), st.lists(NUMBER, max_size=4)), min_size=1))
+def test_lists_of_numbers_of_any_length_survive(values: list[Any]) -> None:
+    source = read_batches([{"vector": value} for value in values], SCHEMA)
+    found = [value for batch in source.batches for value in batch.data.column("vector").to_pylist()]
+    assert found == [None if value is None else list(value) for value in values]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["id", "text", "more"]), st.none()), min_size=1))
+def test_dicts_with_any_keys_have_a_column_for_each(rows: list[dict[str, Any]]) -> None:
+    rows = [{key: f"{key} {number}" for key in row} for number, row in enumerate(rows)]
+    [batch] = read_batches(rows).batches
+    keys = dict.fromkeys(key for row in rows for key in row)
+    assert batch.data.to_pylist() == [{key: row.get(key) for key in keys} for row in rows]
+
+
+def test_dicts_that_make_what_they_lack_are_left_as_they_are() -> None:
+    rows = [{"id": 0, "text": "a"}, collections.defaultdict(str, id=1, more="b")]
+    [batch] = read_batches(rows).batches
+    assert batch.data.to_pylist() == [{"id": 0, "text": "a", "more": None}, {"id": 1, "text": None, "more": "b"}]
+    assert list(rows[1]) == ["id", "more"]
