@@ -468,8 +468,8 @@ def connect(
         allow_drift: Warn, in place of raising ModelDriftError, when a function is no longer the model that made a
             table's vectors.
         index_policy: `"auto"` adds new rows to a table's indices in the tail of the write that makes them more than
-            10 000, and trains one of vectors again that a table of up to 100 000 rows has outgrown; `"manual"` leaves
-            both to `optimize`, as for a bulk load.
+            10 000, trains one of vectors again that a table of up to 100 000 rows has outgrown, and merges small
+            fragments; `"manual"` leaves all of it to `optimize`, as for a bulk load.
         vector_cache_bytes: Bound on the vectors held in memory for searches, and on other columns held beside them;
             beyond it the column least recently searched goes. None is 2 GiB, or a quarter of the machine's memory if
             that is less; 0 holds none.

@@ -1,5 +1,8 @@
 """Indices that follow the rows: after a write that leaves an index behind, the new rows are added to it.
 
+After some writes, what those before left in small fragments is merged, so that no table is slow for having grown by
+single rows.
+
 That happens in the tail of the write, in the caller's thread, once the rows are committed: for 10 000 rows of 384
 dimensions it takes 0.1 s (IVF_FLAT) to 0.7 s (IVF_HNSW_SQ) on two cores, and no thread has to be started, waited for
 or stopped. An index of vectors that the table has outgrown is trained again only while the table is small, which takes
@@ -14,6 +17,7 @@ from lancelike.errors import CommitConflictError
 from lancelike.storage import Dataset
 from lancelike.storage import index as indices
 from lancelike.storage.outgrown import outgrown_indices, train_again
+from lancelike.storage.small_fragments import merge_small_fragments
 from lancelike.types import IndexPolicy
 
 MOST_UNINDEXED = 10_000
@@ -25,6 +29,9 @@ _MERGED_SHARE = 0.25
 
 _TRAINED_ROWS = 100_000
 """Rows up to which a write may wait for an index to be trained again, which takes 3 s in 384 dimensions."""
+
+_MERGED_EVERY = 32
+"""Versions: every so often a write looks whether there are small fragments to merge."""
 
 logger = logging.getLogger("lancelike.lifecycle")
 
@@ -48,11 +55,16 @@ class IndexUpkeep:
         self._put_off: dict[str, int] = {}
 
     def after_write(self, dataset: Dataset) -> None:
-        """Add the new rows to each index that leaves too many out; never fails the write it follows."""
+        """Add the new rows to each index that leaves too many out, and merge small fragments.
+
+        Never fails the write it follows.
+        """
         if self.policy == "manual" or not dataset.indexing.acquire(blocking=False):
             return
         try:
             behind = self._behind(dataset)
+            if behind or dataset.version % _MERGED_EVERY == 0:
+                _merge_fragments(dataset, all_tiers=bool(behind))
             for index in indices.coverage(dataset) if behind else ():
                 if index.name in behind:
                     self._catch_up(dataset, index)
@@ -86,6 +98,13 @@ class IndexUpkeep:
             covered = {each.name: sum(each.segments) for each in indices.coverage(dataset)}
             if covered.get(index.name, 0) > sum(index.segments):
                 del self._put_off[index.name]
+
+
+def _merge_fragments(dataset: Dataset, *, all_tiers: bool) -> None:
+    try:
+        merge_small_fragments(dataset, all_tiers=all_tiers)
+    except CommitConflictError:
+        logger.debug("fragments of table %r are being changed by someone else", dataset.name)
 
 
 def _train_again_if_quick(dataset: Dataset, name: str) -> bool:

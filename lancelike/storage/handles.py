@@ -8,6 +8,7 @@ import weakref
 from typing import Any, Generic, TypeVar
 
 from lancelike.storage.btrees import Verdicts
+from lancelike.storage.underway import Underway
 
 Handle = TypeVar("Handle")
 
@@ -20,6 +21,7 @@ class OpenTable(Generic[Handle]):
         lock: Held while the shared handle is made or its version exchanged, never during I/O on rows.
         merging: Held by a merge, so that threads which upsert the same keys don't insert them twice.
         indexing: Held while indices are built or changed: of two that do so, Lance lets the second start again.
+        underway: Its changes, but for rows added.
         btrees: Which of the table's B-trees miss rows, as far as is known.
         listing: Which segments of its other indices list rows that are deleted, as far as is known.
     """
@@ -29,6 +31,7 @@ class OpenTable(Generic[Handle]):
         self.lock = threading.RLock()
         self.merging = threading.Lock()
         self.indexing = threading.Lock()
+        self.underway = Underway()
         self.btrees: Verdicts = {}
         self.listing: Verdicts = {}
         self._shared: weakref.ref[Handle] | None = None
@@ -72,6 +75,8 @@ def _forget_in_child() -> None:
     _lock = threading.Lock()
     for table in _tables.values():
         table.lock, table.merging, table.indexing = threading.RLock(), threading.Lock(), threading.Lock()
+        table.underway.forget()
+        table.underway = Underway()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -6,10 +6,11 @@ Lance lists that folder to find the latest version: among 2 000 versions that ta
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TypeAlias
 
-Stamp: TypeAlias = tuple[int, int]
-"""A folder, and when a name in it was last made, changed or deleted."""
+Stamp: TypeAlias = tuple[int, ...]
+"""A file or folder, and when it, or a name in it, was last made or changed; of a manifest, its size too."""
 
 _LARGEST = 2**64 - 1
 
@@ -24,25 +25,33 @@ class Manifests:
     def __init__(self, uri: str | None) -> None:
         self._folder = None if uri is None else f"{uri}/_versions"
 
-    def stamp(self) -> Stamp | None:
-        """What differs once another version was made; None if that can't be told."""
+    def folder(self) -> Stamp | None:
+        """What differs once a version was made or deleted; None if that can't be told."""
         if self._folder is None:
             return None
-        try:
+        with suppress(OSError):
             found = os.stat(self._folder)
-        except OSError:
+            return found.st_ino, found.st_mtime_ns
+        return None
+
+    def stamp(self, version: int, folder: Stamp | None) -> Stamp | None:
+        """The same, for the manifest of *version* too, which somebody may damage; *folder* is what `folder` gave."""
+        if folder is None:
             return None
-        return found.st_ino, found.st_mtime_ns
+        for path in self._paths(version):
+            with suppress(OSError):
+                found = os.stat(path)
+                return *folder, found.st_ino, found.st_size, found.st_mtime_ns
+        return None
 
     def is_latest(self, version: int, stamp: Stamp | None) -> bool:
-        """Whether *version*, which was the latest at *stamp*, is so still; False where that can't be told.
+        """Whether *version*, which was the latest at its *stamp*, is so still; False where that can't be told.
 
-        A file system may give two changes the same time, so the next version is looked for as well, by the names that
-        Lance gave it at first and gives it today.
+        A file system may give two changes the same time, so the next version is looked for as well.
         """
-        return (
-            stamp is not None
-            and self.stamp() == stamp
-            and not os.path.exists(f"{self._folder}/{_LARGEST - version - 1:020}.manifest")
-            and not os.path.exists(f"{self._folder}/{version + 1}.manifest")
-        )
+        is_unchanged = stamp is not None and self.stamp(version, self.folder()) == stamp
+        return is_unchanged and not any(map(os.path.exists, self._paths(version + 1)))
+
+    def _paths(self, version: int) -> tuple[str, str]:
+        """Where the manifest of *version* is, by the name that Lance gives it today, and by that of before."""
+        return f"{self._folder}/{_LARGEST - version:020}.manifest", f"{self._folder}/{version}.manifest"

@@ -69,9 +69,9 @@ class Showing:
         self._judged: tuple[LanceDataset | None, LanceDataset] = (None, shown)
         self._stale: tuple[tuple[int, int] | None, list[StaleBTree]] = (None, [])
         self._frozen: tuple[LanceDataset, Self] | None = None
-        self._manifests = Manifests(shown.uri if location.path and not pinned else None)
         self._was_latest: tuple[LanceDataset, Stamp | None] = (shown, None)
         self._move_to(shown)
+        self._manifests = Manifests(None if pinned else self._folder)
 
     @classmethod
     def open(
@@ -147,11 +147,13 @@ class Showing:
     def refresh(self) -> None:
         """Show the latest version, unless pinned."""
         shown = self._readable()
-        if self.pinned or self._is_latest(shown):
+        if self.pinned:
             return
-        stamp = self._manifests.stamp()
         try:
             with self.errors():
+                if self._is_latest(shown):
+                    return
+                folder = self._manifests.folder()
                 latest = copy.copy(shown)
                 latest.checkout_latest()
                 check_manifest(self.name, latest)
@@ -162,7 +164,7 @@ class Showing:
             close_table(self.location.key, self.name, self.branch)
             self._table.closed = True
             raise TableClosedError(self.name)
-        self._show(latest, stamp)
+        self._show(latest, folder)
 
     def _is_latest(self, shown: LanceDataset) -> bool:
         judged, stamp = self._was_latest
@@ -251,22 +253,36 @@ class Showing:
         Raises:
             CalledOff: The call that this is for was called off before it committed.
         """
+        self.check_writable()
         deadline = time.monotonic() + timeout_s
-        for attempt in count(1):
-            latest = self._latest()
-            try:
-                with self.errors(), current_call().committing():
-                    if mend:
-                        rebuild(latest, self._stale_btrees(latest))
-                    result = operation(latest)
-            except CommitConflictError:
-                if attempt >= attempts or time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
-            else:
-                self._show(latest)
-                return result
+        with self._table.underway.change(self._folder):
+            for attempt in count(1):
+                latest = self._latest()
+                try:
+                    with self.errors(), current_call().committing():
+                        if mend:
+                            rebuild(latest, self._stale_btrees(latest))
+                        result = operation(latest)
+                except CommitConflictError:
+                    if attempt >= attempts or time.monotonic() > deadline:
+                        raise
+                    time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
+                else:
+                    self._show(latest)
+                    return result
         raise AssertionError("count() has no end")
+
+    def undisturbed(self) -> AbstractContextManager[bool]:
+        """Whether nothing changes the table in the block but by adding rows, because nothing does so now.
+
+        In an object store it isn't known of other processes, and so never.
+        """
+        return self._table.underway.alone(self._folder, in_memory=self.location.is_memory)
+
+    @property
+    def _folder(self) -> str | None:
+        """Where the table lies, if that is a folder."""
+        return self.uri if self.location.path else None
 
     def _latest(self) -> LanceDataset:
         """A copy of the latest version, to write to."""
@@ -308,19 +324,19 @@ class Showing:
             raise TableClosedError(self.name)
         return self._shown
 
-    def _show(self, new: LanceDataset, stamp: Stamp | None = None) -> int:
+    def _show(self, new: LanceDataset, folder: Stamp | None = None) -> int:
         """Show *new*, unless another thread showed a later version; the version of *new*.
 
         Args:
             new: What was the latest version a moment ago.
-            stamp: Of the manifests, at most as late as that; None: now, if *new* was just made.
+            folder: That of the manifests, at most as late as that; None: now, if *new* was just made.
         """
         with self._table.lock:
             if new.version >= self._shown.version:
                 if new.version > self._shown.version:
-                    stamp = stamp or self._manifests.stamp()
+                    folder = folder or self._manifests.folder()
                 self._move_to(new)
-                self._was_latest = new, stamp
+                self._was_latest = new, self._manifests.stamp(int(new.version), folder)
         return int(new.version)
 
     def _searchable(self) -> LanceDataset:

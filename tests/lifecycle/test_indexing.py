@@ -195,7 +195,7 @@ def test_training_in_vain_is_not_tried_at_every_write(tmp_path: Path) -> None:
     before = table.version
     for start in range(0, 250, 25):
         table.add(rows(25, start))
-    assert table.version <= before + 10 + 2
+    assert table.version <= before + 10 + 2 * 2  # of the tries, each after the merging of small fragments
 
 
 def test_nothing_is_trained_again(tmp_path: Path) -> None:

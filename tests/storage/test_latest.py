@@ -24,19 +24,19 @@ def uri(tmp_path: Path) -> str:
 
 def test_a_version_is_the_latest_until_the_next(uri: str) -> None:
     manifests = Manifests(uri)
-    stamp = manifests.stamp()
+    stamp = manifests.stamp(1, manifests.folder())
     assert manifests.is_latest(1, stamp)
     lance.write_dataset(ROWS, uri, mode="append")
     assert not manifests.is_latest(1, stamp)
-    assert manifests.is_latest(2, manifests.stamp())
+    assert manifests.is_latest(2, manifests.stamp(2, manifests.folder()))
 
 
 def test_two_versions_of_the_same_moment_are_told_apart(uri: str) -> None:
     manifests, folder = Manifests(uri), os.stat(f"{uri}/_versions")
-    stamp = manifests.stamp()
+    stamp = manifests.stamp(1, manifests.folder())
     lance.write_dataset(ROWS, uri, mode="append")
     os.utime(f"{uri}/_versions", ns=(folder.st_atime_ns, folder.st_mtime_ns))
-    assert manifests.stamp() == stamp
+    assert manifests.stamp(1, manifests.folder()) == stamp
     assert not manifests.is_latest(1, stamp)
 
 
@@ -44,7 +44,7 @@ def test_manifests_of_the_older_naming_are_seen(tmp_path: Path) -> None:
     uri = str(tmp_path / "t.lance")
     lance.write_dataset(ROWS, uri, enable_v2_manifest_paths=False)
     manifests, folder = Manifests(uri), os.stat(f"{uri}/_versions")
-    stamp = manifests.stamp()
+    stamp = manifests.stamp(1, manifests.folder())
     lance.write_dataset(ROWS, uri, mode="append")
     os.utime(f"{uri}/_versions", ns=(folder.st_atime_ns, folder.st_mtime_ns))
     assert not manifests.is_latest(1, stamp)
@@ -52,8 +52,9 @@ def test_manifests_of_the_older_naming_are_seen(tmp_path: Path) -> None:
 
 def test_nothing_is_told_without_a_folder(tmp_path: Path) -> None:
     for manifests in (Manifests(None), Manifests(str(tmp_path / "gone.lance"))):
-        assert manifests.stamp() is None
-        assert not manifests.is_latest(1, manifests.stamp())
+        assert manifests.folder() is None
+        assert manifests.stamp(1, manifests.folder()) is None
+        assert not manifests.is_latest(1, None)
 
 
 def test_a_handle_goes_on_from_a_tagged_version_when_the_next_was_deleted(uri: str) -> None:
@@ -69,3 +70,21 @@ def test_a_handle_goes_on_from_a_tagged_version_when_the_next_was_deleted(uri: s
     assert not any(each["version"] == 2 for each in other.versions())
     handle.refresh()
     assert handle.version == 3
+
+
+def test_a_manifest_that_was_damaged_is_looked_at_again(uri: str) -> None:
+    manifests = Manifests(uri)
+    stamp = manifests.stamp(1, manifests.folder())
+    [manifest] = Path(uri, "_versions").glob("*.manifest")
+    manifest.write_bytes(b"damaged")
+    assert not manifests.is_latest(1, stamp)
+
+
+def test_a_handle_that_only_reads_is_up_to_date_without_listing(uri: str) -> None:
+    handle = Dataset.open(Location(str(Path(uri).parent)), "t")
+    lance.write_dataset(ROWS, uri, mode="append")
+    handle.refresh()
+    assert handle.version == 2
+    shown = handle.frozen()
+    handle.refresh()
+    assert handle.frozen() is shown
