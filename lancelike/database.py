@@ -213,6 +213,7 @@ class DBConnection(Namespaces):
             )
         if mode == "overwrite":
             records.replaced(embedder.started)
+        embedder.written(dataset)
         embedder.finish()
         return self._table(dataset)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lancelike.ingest.read import Source, read_batches
     from lancelike.ingest.rereading import BindingsIn, until_written
     from lancelike.ingest.setting import literal_for
+    from lancelike.ingest.sources import limits_of
     from lancelike.ingest.update import refresh_computed, update_rows
     from lancelike.ingest.vectors import fit_vectors
 
@@ -41,6 +42,7 @@ _HOMES = {
     "infer_schema": "infer",
     "ingest": "pipeline",
     "join_columns": "join",
+    "limits_of": "sources",
     "literal_for": "setting",
     "merge_rows": "merge",
     "read_batches": "read",
@@ -71,6 +73,7 @@ __all__ = [
     "infer_schema",
     "ingest",
     "join_columns",
+    "limits_of",
     "literal_for",
     "merge_rows",
     "read_batches",

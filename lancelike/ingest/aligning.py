@@ -13,7 +13,7 @@ from lancelike.ingest.batch import Batch
 from lancelike.ingest.blobs import hint_about
 from lancelike.ingest.casts import cast_exactly, first_failure
 from lancelike.ingest.kinds import is_text, is_vector_field
-from lancelike.ingest.media import media_encoder, media_to_array
+from lancelike.ingest.media import media_class, media_encoder, media_to_array, stores_media
 from lancelike.ingest.nested import is_nested_media
 from lancelike.ingest.values import to_array
 from lancelike.schema.bindings import EmbeddingFunctionConfig
@@ -23,7 +23,8 @@ from lancelike.schema.blobs import takes_blobs
 def align(batches: Iterable[Batch], schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> Iterator[Batch]:
     """*batches* with the columns of *schema*, in its order; a column left out is null.
 
-    Vector columns keep the type they came with: `fit_vectors` gives them the table's.
+    Vector columns keep the type they came with: `fit_vectors` gives them the table's. So do those of images and sounds
+    that are given by path or URL, for `read_sources`.
 
     Raises:
         BadDataError: A column that the table doesn't have, a value that the column's type can't hold exactly, or null
@@ -62,10 +63,19 @@ def _stranger(batch: Batch, name: str, schema: pa.Schema) -> BadDataError:
     )
 
 
+def is_unread(array: pa.Array, field: pa.Field) -> bool:
+    """Whether `read_sources` makes what *field* stores of *array*: images and sounds by path or URL, or as Python's."""
+    if not stores_media(field) or array.type.equals(field.type):
+        return False
+    return media_class(field) is None or is_text(array.type) or pa.types.is_struct(array.type)
+
+
 def _column(batch: Batch, field: pa.Field, bound: Collection[str]) -> pa.Array:
     index = batch.data.schema.get_field_index(field.name)
     array = pa.nulls(len(batch), field.type) if index < 0 else batch.data.column(index)
     if is_vector_field(field, bound):
+        return array
+    if is_unread(array, field):
         return array
     if not array.type.equals(field.type):
         array = _convert(batch, array, field)
@@ -76,9 +86,9 @@ def _column(batch: Batch, field: pa.Field, bound: Collection[str]) -> pa.Array:
 
 def _convert(batch: Batch, array: pa.Array, field: pa.Field) -> pa.Array:
     encode = media_encoder(field)
-    if encode is not None and (is_text(array.type) or pa.types.is_struct(array.type)):
-        return media_to_array(array.to_pylist(), field, encode, batch.row)  # paths, or Hugging Face's bytes with a path
-    if is_nested_media(field) and not array.type.equals(field.type):
+    if encode is not None and pa.types.is_struct(array.type):
+        return media_to_array(array.to_pylist(), field, encode, batch.row)  # Hugging Face's, in a column of paths
+    if is_nested_media(field):
         return to_array(array.to_pylist(), field.name, field, batch.row(0) if len(batch) else 0)
     return _cast(batch, array, field)
 

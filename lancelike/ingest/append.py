@@ -61,4 +61,6 @@ def append_rows(
             return dataset.append(reader) if mode == "append" else dataset.overwrite(reader, keeps_schema=True)
 
     with closing(Rereading(data)) as rows:
-        return until_written(write, dataset, bindings_in, embedder)
+        version = until_written(write, dataset, bindings_in, embedder)
+    embedder.written(dataset)
+    return version

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.casts import cast_exactly
 from lancelike.ingest.kinds import is_list, is_number, plain, suggests_vector
+from lancelike.ingest.media import as_stored
 from lancelike.ingest.read import Source, unify
 
 LOOKED_AT_ROWS = 10_000
@@ -50,6 +51,7 @@ def _first_batches(source: Source) -> list[Batch]:
 
 
 def _settle(field: pa.Field, seen: Sequence[Batch]) -> pa.Field:
+    field = as_stored(field)
     is_loose_list = is_list(field.type) and not pa.types.is_fixed_size_list(field.type)
     if not (is_loose_list and suggests_vector(field.name) and is_number(field.type.value_type)):
         return field.with_type(plain(field.type))

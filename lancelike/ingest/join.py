@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lancelike.errors import BadDataError, ColumnNotFoundError, SchemaError
+from lancelike.ingest.media import as_stored, stores_media
 from lancelike.ingest.read import read_batches
+from lancelike.ingest.sources import read_sources
+from lancelike.ledger import Embedder
 from lancelike.schema.model import LanceModel
 from lancelike.storage import Dataset
 from lancelike.types import Rows
@@ -33,8 +36,11 @@ def join_columns(
     """
     declared = schema if schema is None or isinstance(schema, pa.Schema) else schema.to_arrow_schema()
     source = read_batches(other, declared)
-    batches = (pa.Table.from_batches([each.data]) for each in source.batches)
-    rows = pa.concat_tables(chain([source.schema.empty_table()], batches), promote_options="permissive")
+    media = {field.name: field for field in declared or () if stores_media(field)}
+    stored = pa.schema([media.get(field.name) or as_stored(field) for field in source.schema])
+    read = read_sources(source.batches, stored, (), Embedder())
+    batches = (pa.Table.from_batches([each.data]) for each in read)
+    rows = pa.concat_tables(chain([stored.empty_table()], batches), promote_options="permissive")
     for name, names in ((left_on, dataset.schema.names), (right_on, rows.schema.names)):
         if name not in names:
             raise ColumnNotFoundError(name, names)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lancelike.errors import BadDataError, MediaError, shorten
 from lancelike.ingest.blobs import hint_about, values_to_blobs
@@ -14,14 +14,16 @@ from lancelike.ingest.kinds import is_text
 from lancelike.media import Audio, Image
 from lancelike.media.base import MediaValue
 from lancelike.media.image import is_pil
+from lancelike.media.limits import DEFAULT, MediaLimits
+from lancelike.media.sources import unpacked
+from lancelike.media.urls import shown
 from lancelike.media.values import as_media, located
 from lancelike.schema.blobs import is_binary, is_blob_like_field, takes_blobs
 from lancelike.schema.columns import MEDIA_FORMS, logical_type
 
-_READ_AT_ONCE = 16
-_LINKED = (
-    "a path or URL in a column of type str is read when it is embedded, and on_embedding_error is about its failures"
-)
+SOURCE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+"""An image or sound on its way to a column that stores its bytes: these, or the path or URL that they are to be read
+from. Hugging Face's datasets have the same form."""
 _KINDS: dict[str | None, type[Image] | type[Audio]] = {"image": Image, "audio": Audio}
 
 
@@ -36,6 +38,29 @@ def media_encoder(field: pa.Field | None) -> Callable[[Any], bytes | str] | None
     if is_text(field.type):
         return _address
     return lambda value: value if isinstance(value, bytes) else cls(value).data()
+
+
+def media_class(field: pa.Field) -> type[Image] | type[Audio] | None:
+    """Of what kind the values are whose bytes *field* stores, if it does."""
+    return None if is_text(field.type) else _KINDS.get(logical_type(field).get("kind"))
+
+
+def stores_media(field: pa.Field) -> bool:
+    """Whether *field* stores the bytes of images or sounds, by itself or somewhere within."""
+    children = (field.type.field(i) for i in range(field.type.num_fields))
+    return media_class(field) is not None or (is_nested(field.type) and any(map(stores_media, children)))
+
+
+def is_nested(kind: pa.DataType) -> bool:
+    """Whether *kind* is that of structs or lists."""
+    return bool(pa.types.is_struct(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def holds_sources(kind: pa.DataType) -> bool:
+    """Whether values of type *kind* are `SOURCE`, or have some within."""
+    if kind == SOURCE:
+        return True
+    return is_nested(kind) and any(holds_sources(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _address(value: Any) -> str:
@@ -61,8 +86,13 @@ def hint_about_media(value: Any, kind: pa.DataType) -> str | None:
     return f"declare the column as lancelike.{name}, or store lancelike.{name}(...).data()"
 
 
-def value_for(field: pa.Field | None, value: Any) -> Any:
+def value_for(field: pa.Field | None, value: Any, limits: MediaLimits = DEFAULT) -> Any:
     """*value* as an update sets it in the column *field*: of images, sounds or blobs, its bytes.
+
+    Args:
+        field: The column; None for one that isn't there.
+        value: The value.
+        limits: Bounds on what is read of a path or URL.
 
     Raises:
         BadDataError: It is none of these, or can't be read.
@@ -72,28 +102,37 @@ def value_for(field: pa.Field | None, value: Any) -> Any:
     if field is None or value is None:
         return value
     if holds_media(field) and isinstance(value, Mapping | list | tuple) and field.type.num_fields:
-        return _nested_for(field.type, value)
+        return _nested_for(field.type, value, limits)
     if encode is None and is_text(field.type):
         return _text_for(field, value)
     if not (encode or takes_blobs(field)):
         return value
     try:
-        return bytes(memoryview(value)) if encode is None else encode(value)
+        if encode is None:
+            return bytes(memoryview(value))
+        cls, where = media_class(field), address_of(value)
+        return encode(value) if cls is None or where is None else cls(where).whole_data(limits)
     except (MediaError, TypeError) as error:
         raise BadDataError(
-            f"{shorten(value)} can't be stored: {error}",
+            f"{described(value)} can't be stored: {error}",
             column=field.name,
             value=value,
-            hint="give bytes, or None for null",
+            hint="give what can be read, bytes, or None for null",
         ) from error
 
 
-def _nested_for(kind: pa.DataType, value: Any) -> Any:
+def described(value: Any) -> str:
+    """*value* in an error: of a URL, without what may be a secret."""
+    where = address_of(value)
+    return shorten(value if where is None else shown(where))
+
+
+def _nested_for(kind: pa.DataType, value: Any, limits: MediaLimits) -> Any:
     """*value* as an update sets it in a column of structs or lists with images, sounds or blobs within."""
     if isinstance(value, Mapping):
         known = {kind.field(i).name: kind.field(i) for i in range(kind.num_fields)}
-        return {name: value_for(known.get(name), each) for name, each in value.items()}
-    return [value_for(kind.field(0), each) for each in value]
+        return {name: value_for(known.get(name), each, limits) for name, each in value.items()}
+    return [value_for(kind.field(0), each, limits) for each in value]
 
 
 def _text_for(field: pa.Field, value: Any) -> Any:
@@ -111,6 +150,13 @@ def media_field(values: Sequence[Any], name: str) -> pa.Field | None:
     return None if kind is None else MEDIA_FORMS[kind].field(name).with_nullable(True)
 
 
+def as_stored(field: pa.Field) -> pa.Field:
+    """*field* as a table has it, where rows bring its images or sounds as `SOURCE`."""
+    if field.type != SOURCE or (kind := logical_type(field).get("kind")) not in MEDIA_FORMS:
+        return field
+    return MEDIA_FORMS[kind].field(field.name).with_nullable(True)
+
+
 def has_media(schema: pa.Schema | None) -> bool:
     """Whether *schema* has a column of images, sounds or blobs, whose rows are large."""
     return schema is not None and any(map(holds_media, schema))
@@ -126,7 +172,7 @@ def holds_media(field: pa.Field) -> bool:
 def media_to_array(
     values: Sequence[Any], field: pa.Field, encode: Callable[[Any], bytes | str], row_of: Callable[[int], int]
 ) -> pa.Array:
-    """*values* as an array of what *field* stores; where that is bytes, paths and URLs are read now, several at once.
+    """*values* as an array of what *field* stores; with a path or URL among them, where that is bytes, as `SOURCE`.
 
     Args:
         values: One a row.
@@ -135,30 +181,29 @@ def media_to_array(
         row_of: A value's position in the caller's data.
 
     Raises:
-        BadDataError: A value is no image or sound, or can't be read.
+        BadDataError: A value is no image or sound.
     """
-
-    def encoded(value: Any) -> bytes | str | MediaError | None:
+    values = [None if unpacked(value) is None else value for value in values]
+    wheres = [None if is_text(field.type) or value is None else address_of(value) for value in values]
+    cells: list[Any] = []
+    for index, (value, where) in enumerate(zip(values, wheres, strict=True)):
         try:
-            return None if value is None else encode(value)
+            cells.append(None if value is None or where is not None else encode(value))
         except MediaError as error:
-            return error
-
-    cells = list(_mapped(encoded, values))
-    for index, cell in enumerate(cells):
-        if isinstance(cell, MediaError):
             raise BadDataError(
-                f"{shorten(values[index])} can't be stored: {cell}",
+                f"{shorten(value)} can't be stored: {error}",
                 row=row_of(index),
                 column=field.name,
-                value=values[index],
-                hint=_LINKED if address_of(values[index]) is not None else hint_about(values[index]),
-            ) from cell
+                value=value,
+                hint=hint_about(value),
+            ) from error
+    if any(where is not None for where in wheres):
+        return to_sources(pa.array(cells, pa.large_binary()), wheres)
     return values_to_blobs(cells, field.type) if takes_blobs(field) else pa.array(cells, field.type)
 
 
-def _mapped(encode: Callable[[Any], Any], values: Sequence[Any]) -> Iterable[Any]:
-    if all(address_of(value) is None for value in values):
-        return map(encode, values)
-    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="lancelike-load") as pool:
-        return list(pool.map(encode, values))
+def to_sources(data: pa.Array, wheres: Sequence[str | None] | None = None) -> pa.Array:
+    """Bytes, with *wheres* the others are, as `SOURCE`; null where there is neither."""
+    paths = pa.nulls(len(data), pa.large_string()) if wheres is None else pa.array(wheres, pa.large_string())
+    neither = pc.and_(data.is_null(), paths.is_null())
+    return pa.StructArray.from_arrays([data.cast(pa.large_binary()), paths], fields=list(SOURCE), mask=neither)

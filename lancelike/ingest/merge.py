@@ -99,10 +99,12 @@ def merge_rows(
 
     try:
         with closing(Rereading(data)) as rows:
-            return deadline.run(lambda: until_written(write, dataset, bindings_in, embedder))
+            merged = deadline.run(lambda: until_written(write, dataset, bindings_in, embedder))
     except (MergeTimeoutError, KeyboardInterrupt) as error:
         Thread(target=_stop, args=(embedder, error), name="lancelike-merge", daemon=True).start()
         raise
+    embedder.written(dataset)
+    return merged
 
 
 def _stop(embedder: Embedder, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.casts import cast_exactly
-from lancelike.ingest.media import holds_media
+from lancelike.ingest.media import holds_media, holds_sources, is_nested
 from lancelike.schema.arrow import model_to_row
 
 ToArray: TypeAlias = Callable[[Sequence[Any], str, pa.Field, int], pa.Array]
@@ -18,11 +18,13 @@ ToArray: TypeAlias = Callable[[Sequence[Any], str, pa.Field, int], pa.Array]
 
 def is_nested_media(field: pa.Field | None) -> bool:
     """Whether *field* is a struct or a list with images, sounds or blobs within."""
-    return field is not None and _is_nested(field.type) and holds_media(field)
+    return field is not None and is_nested(field.type) and holds_media(field)
 
 
 def nested_to_array(values: Sequence[Any], name: str, field: pa.Field, first_row: int, to_array: ToArray) -> pa.Array:
     """*values* of a struct or list as an array of *field*'s type; *to_array* makes those of what is within.
+
+    Where that has paths and URLs to be read, they are `SOURCE` in the place of their bytes.
 
     Raises:
         BadDataError: A value has another form, or one within it can't be stored.
@@ -30,10 +32,6 @@ def nested_to_array(values: Sequence[Any], name: str, field: pa.Field, first_row
     if pa.types.is_struct(field.type):
         return _structs(values, name, field, first_row, to_array)
     return _lists(values, name, field, first_row, to_array)
-
-
-def _is_nested(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_struct(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _structs(values: Sequence[Any], name: str, field: pa.Field, first_row: int, to_array: ToArray) -> pa.Array:
@@ -50,7 +48,8 @@ def _structs(values: Sequence[Any], name: str, field: pa.Field, first_row: int, 
         for index, (row, value) in enumerate(zip(rows, within, strict=True)):
             if row is not None and value is None and not each.nullable:
                 raise BadDataError(f"null in its field {each.name!r}", row=first_row + index, column=name, value=row)
-    return pa.StructArray.from_arrays(parts, fields=known, mask=pa.array([row is None for row in rows], pa.bool_()))
+    made = [each.with_type(part.type) for each, part in zip(known, parts, strict=True)]
+    return pa.StructArray.from_arrays(parts, fields=made, mask=pa.array([row is None for row in rows], pa.bool_()))
 
 
 def _check(row: Any, known: set[str], name: str, number: int) -> None:
@@ -74,15 +73,19 @@ def _lists(values: Sequence[Any], name: str, field: pa.Field, first_row: int, to
         items.extend(value or ())
         owners.extend([first_row + index] * len(value or ()))
     within = _within(items, owners, name, field.type.value_field, to_array)
-    made = pa.LargeListArray if pa.types.is_large_list(field.type) else pa.ListArray
-    offsets = pa.array([*ends, len(items)], pa.int64() if made is pa.LargeListArray else pa.int32())
-    return made.from_arrays(offsets, within, type=field.type)
+    item = field.type.value_field.with_type(within.type)
+    is_large = pa.types.is_large_list(field.type)
+    offsets = pa.array([*ends, len(items)], pa.int64() if is_large else pa.int32())
+    if is_large:
+        return pa.LargeListArray.from_arrays(offsets, within, type=pa.large_list(item))
+    return pa.ListArray.from_arrays(offsets, within, type=pa.list_(item))
 
 
 def _within(values: Sequence[Any], owners: Sequence[int], name: str, field: pa.Field, to_array: ToArray) -> pa.Array:
     """*values*, each of the row among *owners*, as an array of *field*'s type."""
     try:
-        return cast_exactly(to_array(values, name, field, 0), field.type)
+        made = to_array(values, name, field, 0)
+        return made if holds_sources(made.type) else cast_exactly(made, field.type)
     except BadDataError as error:
         raise BadDataError(
             error.problem, row=owners[error.row or 0], column=name, value=error.value, hint=error.hint

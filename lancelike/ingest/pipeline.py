@@ -17,6 +17,7 @@ from lancelike.ingest.infer import infer_schema
 from lancelike.ingest.kinds import holds_vectors, vector_of
 from lancelike.ingest.progress import report_progress
 from lancelike.ingest.read import read_batches
+from lancelike.ingest.sources import read_sources
 from lancelike.ingest.vectors import fit_vectors
 from lancelike.ledger import Embedder
 from lancelike.schema.bindings import EmbeddingFunctionConfig, bindings_to_metadata
@@ -61,6 +62,7 @@ def ingest(
     embedder = embedder or Embedder()
     source = read_batches(data, schema)
     batches = align(without_computed(source.batches, schema), schema, bindings)
+    batches = read_sources(batches, schema, bindings, embedder)
     batches = fill_computed(batches, schema)
     batches = fit_vectors(batches, schema, bindings, on_bad_vectors, fill_value)
     batches = embed_batches(batches, schema, bindings, embedder, drop_failed=embedder.on_error == "drop")

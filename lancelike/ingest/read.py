@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.kinds import fixed_bytes
-from lancelike.ingest.media import has_media, media_field
+from lancelike.ingest.media import SOURCE, has_media, media_field, to_sources
 from lancelike.ingest.values import to_array
 from lancelike.schema.arrow import model_to_row, models_to_columns
 from lancelike.schema.blobs import has_blobs
@@ -312,12 +312,22 @@ def rows_to_batch(rows: Sequence[Any], schema: pa.Schema | None, first_row: int)
     fields = _fields(schema)
     columns = _columns(rows)
     names = list(columns)
-    suggested = {name: media_field(values, name) for name, values in columns.items() if name not in fields}
-    arrays = [to_array(columns[name], name, fields.get(name, suggested.get(name)), first_row) for name in names]
+    media = {name: media_field(values, name) for name, values in columns.items() if name not in fields}
+    suggested = {name: field.with_type(SOURCE) for name, field in media.items() if field is not None}
+    arrays = [_to_array(columns[name], name, fields.get(name), media.get(name), first_row) for name in names]
     if not names:
         return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
     made = [suggested.get(name) or pa.field(name, array.type) for name, array in zip(names, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(made))
+
+
+def _to_array(
+    values: Sequence[Any], name: str, field: pa.Field | None, media: pa.Field | None, first_row: int
+) -> pa.Array:
+    array = to_array(values, name, field or media, first_row)
+    if field is not None or media is None:
+        return array
+    return array if array.type == SOURCE else to_sources(array)  # whether one is still to be read may differ by batch
 
 
 def _to_dict(row: Any) -> Any:

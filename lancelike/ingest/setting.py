@@ -12,18 +12,24 @@ from lancelike.ingest.batch import Batch
 from lancelike.ingest.media import holds_media, value_for
 from lancelike.ingest.values import to_array
 from lancelike.ingest.vectors import fit_vectors
+from lancelike.media.limits import DEFAULT, MediaLimits
 from lancelike.query.predicates import value_to_sql
 from lancelike.schema.blobs import takes_blobs
 
 
-def literal_for(field: pa.Field, value: Any) -> str:
+def literal_for(field: pa.Field, value: Any, limits: MediaLimits = DEFAULT) -> str:
     """The SQL literal that sets *value* in the column *field*, which then has it exactly.
+
+    Args:
+        field: The column.
+        value: The value.
+        limits: Bounds on what is read of an image's or sound's path or URL.
 
     Raises:
         BadDataError: It has another type, would lose something, or is null in a column that has no nulls.
         BadVectorError: It is a vector that doesn't fit the column.
     """
-    given = value_for(field, value)
+    given = value_for(field, value, limits)
     if given is None and not field.nullable:
         raise BadDataError("null in a column that is declared not null", column=field.name)
     if given is None or holds_media(field) or takes_blobs(field):

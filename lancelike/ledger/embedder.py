@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -32,7 +32,9 @@ from lancelike.ledger.journal import Journal
 from lancelike.ledger.keys import input_keys
 from lancelike.ledger.ledger import FunctionLedger, Ledger
 from lancelike.ledger.memory import CallMemory, Kept
+from lancelike.ledger.unread import UnreadSource
 from lancelike.schema.bindings import EmbeddingFunctionConfig
+from lancelike.storage import Dataset
 from lancelike.storage.key_index import Keys, KeySet
 from lancelike.types import EmbeddingReceipt, OnEmbeddingError, OnLong
 
@@ -110,6 +112,8 @@ class Embedder:
         self._long: dict[OnLong, int] = dict.fromkeys(get_args(OnLong), 0)
         self._seconds = 0.0
         self._readmitted: dict[str, set[str]] = {}
+        self._unread: set[tuple[str, str]] = set()
+        self._kept_now: set[str] = set()
         self._at_work, self._stopped = threading.Lock(), threading.Event()
         self._call = current_call()
         self._call.on_call_off(self._stop)
@@ -156,6 +160,25 @@ class Embedder:
         finally:
             self._seconds += time.perf_counter() - started
 
+    def set_aside(self, unread: Sequence[UnreadSource]) -> None:
+        """Count and list images and sounds that could not be read, so that there is nothing to embed.
+
+        Called while rows are gone through, which may be in another thread than where vectors are made.
+        """
+        self._unread.update((each.source_column, each.input) for each in unread)
+        if self._failures is not None:
+            self._failures.unread.record(unread)
+
+    def note_kept(self, keys: Iterable[str]) -> None:
+        """Remember for which images and sounds rows are written now, of those for which they were left out before."""
+        if self._unread_before:
+            self._kept_now.update(self._unread_before.intersection(keys))
+
+    def written(self, dataset: Dataset) -> None:
+        """Note in which rows of *dataset*, which now are written, what was `set_aside` is missing."""
+        if self._unread and self._failures is not None and self.on_error == "quarantine":
+            self._failures.unread.locate(dataset)
+
     def _stop(self) -> None:
         self._stopped.set()
 
@@ -163,10 +186,10 @@ class Embedder:
         """What the call has done so far."""
         return EmbeddingReceipt(
             rows=self.rows,
-            texts=self._texts,
+            texts=self._texts + len(self._unread),
             reused=self._reused,
             embedded=self._embedded,
-            failed=self._failed,
+            failed=self._failed + len(self._unread),
             requests=self._calls.requests,
             retries=self._calls.retries,
             slept_s=self._calls.slept_s,
@@ -181,6 +204,8 @@ class Embedder:
         if self._failures is not None:
             for column, keys in self._readmitted.items():
                 self._failures.readmit(column, keys)
+            if self._kept_now:
+                self._failures.unread.readmit(self._kept_now)
         for asked in self._asked.values():
             if asked.ledger is not None and self._embedded:
                 asked.ledger.tidy()
@@ -377,6 +402,10 @@ class Embedder:
         if dropped := self._dropped.get(binding.vector_column):
             made = [value for value, answer in zip(inputs, answers, strict=True) if _is_vector(answer)]
             self._readmitted.setdefault(binding.vector_column, set()).update(dropped.intersection(failure_keys(made)))
+
+    @cached_property
+    def _unread_before(self) -> set[str]:
+        return set() if self._failures is None else {e.key for e in self._failures.unread.latest() if e.dropped}
 
     @cached_property
     def _dropped(self) -> dict[str, set[str]]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from lancelike.embeddings import EmbeddingFunction
-from lancelike.errors import EmbeddingError, TableExistsError, TableNotFoundError, shorten
+from lancelike.errors import EmbeddingError, shorten
+from lancelike.ledger.beside import BesideTable, older_than
 from lancelike.ledger.keys import input_keys, to_texts
-from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
+from lancelike.ledger.unread import UnreadSources
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
-from lancelike.storage import Dataset, Location
+from lancelike.storage import Location
 
 DIRECTORY = "_lancelike/failures"
 _SCHEMA = pa.schema(
@@ -38,7 +39,6 @@ _SCHEMA = pa.schema(
     }
 )
 _LONGEST_INPUT = 2_000
-_MOST_FILE_BYTES = 1 << 28
 _KEYS_IN_FILTER = 1_000
 
 
@@ -105,11 +105,18 @@ class FailedInput:
         )
 
 
-class TableFailures:
-    """The inputs that failed for one table, each kept once with its latest error; in a Lance dataset of its own."""
+class TableFailures(BesideTable):
+    """The inputs that failed for one table, each kept once with its latest error; in a Lance dataset of its own.
+
+    Attributes:
+        unread: Images and sounds that could not be read, so that there was no input.
+    """
+
+    directory = DIRECTORY
 
     def __init__(self, location: Location, table: str) -> None:
-        self._location, self._table = location.child(DIRECTORY), table
+        super().__init__(location, table)
+        self.unread = UnreadSources(location, table)
 
     def record(self, failed: Sequence[FailedInput]) -> None:
         """Add *failed* in one commit; an input recorded before keeps its count of attempts."""
@@ -140,7 +147,7 @@ class TableFailures:
         """Delete the records older than *at* of the inputs with *keys*."""
         if (dataset := self._open()) is not None:
             for those in _filters(vector_column, keys):
-                dataset.delete(f"{_older_than(at)} AND {those}")
+                dataset.delete(f"{older_than(at)} AND {those}")
 
     def follow(self, names: Mapping[str, str]) -> None:
         """Have the records of vector columns under their new *names* too, by the old; versions before have the old."""
@@ -169,43 +176,23 @@ class TableFailures:
         Those of rows that were kept stay: they wait again where a version before is restored.
         """
         if (dataset := self._open()) is not None:
-            dataset.delete(f"dropped AND {_older_than(before)}")
+            dataset.delete(f"dropped AND {older_than(before)}")
+        self.unread.forget_dropped(before)
 
     def forget(self) -> None:
         """Delete every record, as when the table is dropped."""
-        if self._location.exists(self._table):
-            self._location.drop(self._table)
+        super().forget()
+        self.unread.forget()
 
-    def copy_from(self, other: TableFailures) -> None:
+    def copy_from(self, other: Self) -> None:
         """Take over every record of *other*, as when its table is cloned."""
-        if (dataset := other._open()) is not None:
-            Dataset.create(self._location, self._table, dataset.read(Scan()))
+        super().copy_from(other)
+        self.unread.copy_from(other.unread)
 
     def rename(self, table: str) -> None:
         """Follow the table to its new name."""
-        if self._location.exists(self._table):
-            self._location.rename(self._table, table)
-
-    def _open(self) -> Dataset | None:
-        """The dataset at its latest version; None if there is none."""
-        try:
-            return Dataset.open(self._location, self._table)
-        except TableNotFoundError:
-            return None
-
-    def _append(self, rows: pa.Table) -> None:
-        dataset = self._open()
-        if dataset is None:
-            try:
-                Dataset.create(self._location, self._table, rows)
-                return
-            except TableExistsError:
-                dataset = Dataset.open(self._location, self._table)
-        dataset.append(rows)
-        if len(dataset.fragments()) >= MANY_FRAGMENTS:
-            with tolerated(f"tidying the failures of table {self._table!r}"):
-                merge_small_files(dataset, _MOST_FILE_BYTES)
-                cleanup(dataset)
+        super().rename(table)
+        self.unread.rename(table)
 
 
 def _filters(vector_column: str, keys: Iterable[str]) -> Iterator[str]:
@@ -214,10 +201,6 @@ def _filters(vector_column: str, keys: Iterable[str]) -> Iterator[str]:
     for start in range(0, len(wanted), _KEYS_IN_FILTER):
         among = ", ".join(f"'{key}'" for key in wanted[start : start + _KEYS_IN_FILTER])
         yield f"vector_column = '{column}' AND key IN ({among})"
-
-
-def _older_than(at: datetime) -> str:
-    return f"at < timestamp '{at.astimezone(UTC).isoformat()}'"
 
 
 def _encodable(text: str) -> str:

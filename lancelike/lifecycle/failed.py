@@ -16,6 +16,7 @@ from lancelike.ingest import Batch, BindingsIn, fill_lacking, report_progress, s
 from lancelike.ingest.embed import WINDOW_ROWS
 from lancelike.ledger import Embedder, TableFailures
 from lancelike.ledger.failures import failure_keys
+from lancelike.lifecycle.unread import read_again, unread_errors
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.storage import Dataset
@@ -75,6 +76,7 @@ def embedding_errors(
             waiting: list[int | None] = [*rows[key]] or ([None] if record["dropped"] else [])
             sources = ", ".join(binding.source_columns)
             listed += [{**record, "row_id": row_id, "source_column": sources} for row_id in waiting]
+    listed += unread_errors(dataset, bindings, failures)
     return pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in listed], SCHEMA)
 
 
@@ -103,6 +105,7 @@ def retry_failed(
     dataset.check_writable()
     dataset.refresh()
     records = failures.latest().to_pylist()
+    read_again(dataset, bindings_in, failures, embedder)
 
     def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> None:
         waiting = {}

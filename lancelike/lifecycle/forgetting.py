@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lancelike.ingest import BindingsIn
 from lancelike.ledger import TableFailures
+from lancelike.ledger.unread import waiting_rows
 from lancelike.lifecycle.failed import LackingRow, lacking_rows
 from lancelike.query.plan import Scan
 from lancelike.schema.bindings import EmbeddingFunctionConfig
@@ -55,6 +56,17 @@ def forget_gone(dataset: Dataset, bindings_in: BindingsIn, failures: TableFailur
             return
     for column, keys in gone.items():
         failures.forget_before(before, column, keys)
+
+
+def forget_gone_unread(dataset: Dataset, failures: TableFailures, before: datetime) -> None:
+    """Delete the records of images and sounds that no version kept has a row lacking; as `forget_gone` says."""
+    gone = [each for each in failures.unread.latest() if each.at < before and not each.dropped]
+    for version in kept_versions(dataset) if gone else ():
+        waiting = waiting_rows(version, gone)
+        gone = [each for each in gone if each.key not in waiting]
+        if not gone:
+            return
+    failures.unread.forget_before(before, [each.key for each in gone])
 
 
 class _Waiting:

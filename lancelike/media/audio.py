@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ _SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64"
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _MP3_SLACK = 2 * 1152
 """Two frames of an MP3 file: decoders leave out some of the silence at its ends."""
+_CHECKED_FRAMES = 1 << 18
 _PLAYED = frozenset({"audio/wav", "audio/flac", "audio/ogg", "audio/mpeg"})
 """What browsers play; the rest is shown as WAV."""
 _WAV_BITS = slice(34, 36)
@@ -93,15 +96,22 @@ class Audio(MediaValue):
         if self._is_named_only(MOST_PLAYED_BYTES):
             return html.code(repr(self))
         data = self.data(SHOWN)
-        if kind_of(data) != "audio":
-            raise BadMediaError(f"this is no sound that is read here, but {mime_type(data)}")
-        _refuse_cut(data, "")
+        _refuse_others(data, "")
         if not _plays(data):
             samples, rate = decoded(data, SHOWN)
             data = _as_wav((samples * 32_767).astype(np.int16), rate)
         if len(data) > MOST_PLAYED_BYTES:
             return html.code(repr(self))
         return html.player(data, mime_type(data))
+
+    @staticmethod
+    def _check(data: bytes, limits: MediaLimits, source: str) -> None:
+        _refuse_others(data, source)
+        if find_spec("soundfile") is None:
+            return
+        with _decoding(data, limits, source) as file:
+            count = sum(map(len, file.blocks(_CHECKED_FRAMES, dtype="float32")))
+            _refuse_fewer(count, file.frames, data, source)
 
     def _encoded(self) -> bytes:
         return _as_wav(*self._source)
@@ -120,27 +130,42 @@ class Audio(MediaValue):
 
 def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> tuple[NDArray[np.float32], int]:
     """The samples in *data*, float32 of shape (n, channels), and how many there are a second."""
-    soundfile = require("soundfile", extra="audio", needed_by="Audio")
-    if kind_of(data) != "audio":
-        raise BadMediaError(f"this is no sound that is read here, but {mime_type(data)}", source=source)
-    _refuse_cut(data, source)
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            _refuse_length(file.frames, file.samplerate, limits, source)
-            most = int(limits.max_audio_s * file.samplerate)
-            samples = file.read(most + 1, dtype="float32", always_2d=True)
-            announced, rate = file.frames, file.samplerate
-    except soundfile.SoundFileError as error:
-        reason = getattr(error, "error_string", error)  # the error itself names an object of ours
-        raise BadMediaError(f"the sound is broken or cut short ({reason})", source=source) from error
+    _refuse_others(data, source)
+    with _decoding(data, limits, source) as file:
+        most = int(limits.max_audio_s * file.samplerate)
+        samples = file.read(most + 1, dtype="float32", always_2d=True)
+        announced, rate = file.frames, file.samplerate
     _refuse_length(len(samples), rate, limits, source)
-    if not len(samples):
-        raise BadMediaError("the sound is empty", source=source)
-    if len(samples) < announced - (_MP3_SLACK if mime_type(data) == "audio/mpeg" else 0):
-        raise BadMediaError("the sound is cut short", source=source)
+    _refuse_fewer(len(samples), announced, data, source)
     if not np.isfinite(samples).all():
         raise BadMediaError("the samples have NaN or infinity", source=source)
     return samples, rate
+
+
+def _refuse_others(data: bytes, source: str) -> None:
+    if kind_of(data) != "audio":
+        raise BadMediaError(f"this is no sound that is read here, but {mime_type(data)}", source=source)
+    _refuse_cut(data, source)
+
+
+@contextmanager
+def _decoding(data: bytes, limits: MediaLimits, source: str) -> Iterator[Any]:
+    """The sound in *data*, not yet decoded; what decoding it raises becomes a `MediaError`."""
+    soundfile = require("soundfile", extra="audio", needed_by="Audio")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _refuse_length(file.frames, file.samplerate, limits, source)
+            yield file
+    except soundfile.SoundFileError as error:
+        reason = getattr(error, "error_string", error)  # the error itself names an object of ours
+        raise BadMediaError(f"the sound is broken or cut short ({reason})", source=source) from error
+
+
+def _refuse_fewer(frames: int, announced: int, data: bytes, source: str) -> None:
+    if not frames:
+        raise BadMediaError("the sound is empty", source=source)
+    if frames < announced - (_MP3_SLACK if mime_type(data) == "audio/mpeg" else 0):
+        raise BadMediaError("the sound is cut short", source=source)
 
 
 def _refuse_cut(data: bytes, source: str) -> None:

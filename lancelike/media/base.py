@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,17 @@ from lancelike.media import html
 from lancelike.media.formats import mime_type
 from lancelike.media.limits import DEFAULT, MediaLimits
 from lancelike.media.sources import Stored, read_source, unpacked
+from lancelike.media.urls import shown
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
     from pydantic_core.core_schema import SerializationInfo
+
+
+_checking = threading.Semaphore(os.cpu_count() or 1)
+"""Held while something is decoded to see that it is whole, which takes memory."""
 
 
 class MediaValue(ABC):
@@ -49,6 +55,17 @@ class MediaValue(ABC):
                 return self._source.read_bytes()
         return self._encoded()
 
+    def whole_data(self, limits: MediaLimits = DEFAULT) -> bytes:
+        """The encoded bytes, as `data` gives them, once they are seen to be of its kind, not cut short, nor too large.
+
+        Raises:
+            MediaError: They can't be read within *limits*, or are something else.
+        """
+        data = self.data(limits)
+        with _checking:
+            self._check(data, limits, shown(self.uri or ""))
+        return data
+
     def address(self) -> str:
         """The path or URL, if it was given as one, else a `data:` URL with the bytes: what JSON holds of it.
 
@@ -71,6 +88,11 @@ class MediaValue(ABC):
         Raises:
             MediaError: It can't be read.
         """
+
+    @staticmethod
+    @abstractmethod
+    def _check(data: bytes, limits: MediaLimits, source: str) -> None:
+        """See that *data*, from *source*, can be decoded within *limits*; as far as the packages for it are there."""
 
     @abstractmethod
     def _encoded(self) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,7 @@ _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _PALETTE_MODES = frozenset({"P", "PA"})
 _MOST_PNG_BYTES = 24_000
 """Of a thumbnail: a photograph with more is a JPEG, a fifth of that."""
+_CHECKED_SIZE = (64, 64)
 ORIENTATION = 0x0112
 """The EXIF tag of how the camera was held."""
 
@@ -110,6 +113,15 @@ class Image(MediaValue):
         except MediaError:
             return None
 
+    @staticmethod
+    def _check(data: bytes, limits: MediaLimits, source: str) -> None:
+        _refuse_others(data, source)
+        if find_spec("PIL") is None:
+            return
+        with _decoding(data, limits, source) as image:
+            image.draft("L", _CHECKED_SIZE)  # a JPEG is gone through whole, and an eighth of its pixels made
+            image.load()
+
     def _encoded(self) -> bytes:
         exif = {"exif": self._source.getexif().tobytes()} if self._source.getexif() else {}
         return _saved(self._source, "PNG" if self._source.mode in _PNG_MODES else "TIFF", **exif)
@@ -120,14 +132,25 @@ class Image(MediaValue):
 
 def decoded(data: bytes, limits: MediaLimits = DEFAULT, source: str = "") -> PILImage:
     """The image in *data*, as `Image.pil` gives it."""
-    pillow = _pillow()
+    _refuse_others(data, source)
+    with _decoding(data, limits, source) as image:
+        image.load()
+        return upright_rgb(image)
+
+
+def _refuse_others(data: bytes, source: str) -> None:
     if kind_of(data) != "image":
         raise BadMediaError(f"this is no image that is read here, but {mime_type(data)}", source=source)
+
+
+@contextmanager
+def _decoding(data: bytes, limits: MediaLimits, source: str) -> Iterator[Any]:
+    """The image in *data*, its pixels not yet decoded; what decoding it raises becomes a `MediaError`."""
+    pillow = _pillow()
     try:
         with pillow.open(io.BytesIO(data), formats=_formats()) as image:
             _refuse_pixels(image, limits, source)
-            image.load()
-            return upright_rgb(image)
+            yield image
     except MediaError:
         raise
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import reduce
 
 _PATIENCE_S = 1.0
 
@@ -41,3 +44,28 @@ class MediaLimits:
 
 
 DEFAULT = MediaLimits()
+
+
+def strictest(several: Iterable[MediaLimits]) -> MediaLimits:
+    """What all of *several* allow; the defaults where there are none."""
+    found = list(several)
+    if not found:
+        return DEFAULT
+    numbers = [each.name for each in fields(MediaLimits) if each.name != "allow_private_addresses"]
+    lowest = {name: min(getattr(limits, name) for limits in found) for name in numbers}
+    allowed = reduce(_both_allow, [limits.allow_private_addresses for limits in found])
+    return MediaLimits(**lowest, allow_private_addresses=allowed)
+
+
+def _both_allow(one: bool | tuple[str, ...], other: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one and other
+    narrow = [network for network in one if any(_is_within(network, wide) for wide in other)]
+    return (*narrow, *(network for network in other if any(_is_within(network, wide) for wide in one)))
+
+
+def _is_within(narrow: str, wide: str) -> bool:
+    inner, outer = ipaddress.ip_network(narrow, strict=False), ipaddress.ip_network(wide, strict=False)
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)

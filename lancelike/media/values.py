@@ -13,6 +13,7 @@ from lancelike.media.formats import kind_of, mime_type
 from lancelike.media.image import Image, is_pil
 from lancelike.media.limits import MediaLimits
 from lancelike.media.sources import read_source, unpacked
+from lancelike.media.urls import shown
 from lancelike.types import Modality
 
 Media: TypeAlias = Image | Audio
@@ -76,7 +77,7 @@ def read_media(source: str | os.PathLike[str], limits: MediaLimits) -> Media:
     data = read_source(source, limits)
     media = _from_bytes(data)
     if media is None:
-        raise BadMediaError(f"this is neither an image nor a sound, but {mime_type(data)}", source=str(source))
+        raise BadMediaError(f"this is neither an image nor a sound, but {mime_type(data)}", source=shown(str(source)))
     return media
 
 

@@ -92,6 +92,8 @@ class Columns(Handle):
         renames = {a["path"]: a["rename"] for a in alterations if a.get("rename")}
         if filled := {name: new for name, new in renames.items() if name in self.embedding_functions}:
             self._records.failures.follow(filled)
+        if renames:
+            self._records.failures.unread.follow(renames)
         version = self._shown.alter_columns(list(alterations))
         metadata = self._shown.schema.metadata or {}
         renamed = rename_in_metadata(metadata, renames)

@@ -38,14 +38,17 @@ class Embedding(Handle):
         Returns:
             A row for each of them: `row_id`, `vector_column`, `source_column`, `input` (its first 2000 characters),
             `error_class`, `message`, `attempts`, `at`. Rows that were dropped have a null `row_id`, and are listed
-            until a row with their source is written after all.
+            until a row with their source is written after all. Of an image or sound that a row lacks since it could
+            not be read, `input` is where it was to be read from; `vector_column` is null where no function embeds it.
         """
         return lifecycle.failed.embedding_errors(self._dataset, self._bindings, self._records.failures)
 
     def retry_failed(self, progress: Any = None) -> EmbeddingReceipt:
         """Embed again the sources of the rows that `embedding_errors` lists with a row id; one commit fills them in.
 
-        Rows that fail again stay listed and are counted in the receipt; they raise nothing.
+        Images and sounds that rows lack since they could not be read are read again first, and stored with their
+        vectors in a commit of their own. Rows that fail again stay listed and are counted in the receipt; they raise
+        nothing.
 
         Args:
             progress: As in `add`.

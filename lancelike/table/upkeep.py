@@ -79,6 +79,7 @@ class Upkeep(Embedding):
         before = datetime.now(UTC) - (timedelta(0) if young_too else _FAILURES_KEPT)
         with tolerated(f"forgetting what failed for rows of table {self.name!r} that are gone"):
             lifecycle.forgetting.forget_gone(self._shown, self._bindings_in, self._records.failures, before)
+            lifecycle.forgetting.forget_gone_unread(self._shown, self._records.failures, before)
 
     def health(self) -> TableHealth:
         """How the table is, and what to do about what ails it; nothing is embedded or changed."""

@@ -46,7 +46,8 @@ class Writing(Handle):
             fill_value: The value for `"fill"`.
             on_embedding_error: What to do with a row whose source its function refuses: `"raise"` writes nothing,
                 `"quarantine"` keeps it with a null vector, `"drop"` leaves it out; the last two list it in
-                `embedding_errors`.
+                `embedding_errors`. Also with one that names an image or sound by a path or URL that can't be read, for
+                a column of bytes, which then is null under `"quarantine"`.
             budget_tokens: Most tokens to send to functions.
             progress: True for a bar, a callable that takes a dict of counts, or a tqdm.
             write_parallelism: Accepted for LanceDB's scripts; Lance chooses.
@@ -130,8 +131,9 @@ class Writing(Handle):
 
     def _literal(self, column: str, value: Any) -> str:
         schema = self.schema
-        is_known = column in schema.names and not hasattr(value, "to_sql")
-        return ingest.literal_for(schema.field(column), value) if is_known else value_to_sql(value)
+        if column not in schema.names or hasattr(value, "to_sql"):
+            return value_to_sql(value)
+        return ingest.literal_for(schema.field(column), value, ingest.limits_of(column, self._bindings))
 
     def delete(self, where: Expression) -> DeleteResult:
         """Delete the rows that match *where*, a SQL filter or an `Expr`."""
