@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import Any
 
 
-def names(package: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Callable[[str], Any]:
-    """What *package* takes as its `__getattr__` (PEP 562).
+def names(
+    package: str, homes: Mapping[str, str], modules: Collection[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """What *package* takes as its `__getattr__` and its `__dir__` (PEP 562).
 
     Args:
         package: Dotted name.
@@ -26,4 +28,7 @@ def names(package: str, homes: Mapping[str, str], modules: Collection[str] = ())
         setattr(sys.modules[package], name, value)
         return value
 
-    return get
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes, *modules})
+
+    return get, listed

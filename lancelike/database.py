@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -94,6 +95,12 @@ class DBConnection(Namespaces):
 
     def __repr__(self) -> str:
         return f"LanceDBConnection(uri={self._location.shown_uri!r})"
+
+    def __reduce__(self) -> tuple[Callable[[str], DBConnection], tuple[str]]:
+        """A connection for another process, made as `serialize()` says."""
+        if self._location.is_memory:
+            raise PicklingError("a database in memory is found by no other process; send its tables' to_arrow()")
+        return deserialize_conn, (self.serialize(),)
 
     def __len__(self) -> int:
         return len(self._location.list_tables())

@@ -285,7 +285,7 @@ class IndexTimeoutError(LancelikeError, RuntimeError, TimeoutError):
         self.indices, self.timeout_s = list(indices), timeout_s
         super().__init__(
             f"timed out waiting for indices after {timeout_s:g} s: {', '.join(self.indices)}; "
-            "optimize() brings them up to date"
+            "optimize() brings them up to date, and create_index() makes one that isn't there"
         )
 
 

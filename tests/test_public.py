@@ -59,3 +59,9 @@ def test_what_is_public_says_what_it_is(name: str) -> None:
     values = {each: getattr(module, each) for each in module.__all__}
     silent = [each for each, value in values.items() if is_documentable(value) and not inspect.getdoc(value)]
     assert not silent
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_shell_completes_what_is_public(name: str) -> None:
+    module = importlib.import_module(name)
+    assert set(module.__all__) <= set(dir(module))

@@ -41,7 +41,7 @@ _HOMES = {
     "register": "registry",
 }
 
-_of_ours = _lazy.names(__name__, _HOMES, ("batching", "loading"))
+_of_ours, __dir__ = _lazy.names(__name__, _HOMES, ("batching", "loading"))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,8 +72,8 @@ def _column(field: pa.Field, seen: Sequence[Batch]) -> pa.ChunkedArray:
 
 def _commonest_length(column: pa.ChunkedArray) -> int | None:
     lengths = pc.list_value_length(column)
-    commonest = pc.mode(lengths.filter(pc.greater(lengths, 0)))
-    return int(commonest[0]["mode"].as_py()) if len(commonest) else None
+    counted = pc.value_counts(lengths.filter(pc.greater(lengths, 0))).to_pylist()  # in the order they come first
+    return max(counted, key=itemgetter("counts"))["values"] if counted else None
 
 
 def _are_bytes(column: pa.ChunkedArray) -> bool:

@@ -56,10 +56,18 @@ class LancelikeEmbedding(BaseEmbedding):
             function: The function, or its registered name.
             function_name: The name, where *function* is not given.
             function_settings: The settings of a function given by name.
-            fields: Those of `BaseEmbedding`: `embed_batch_size`, `callback_manager`, ...
+            fields: Those of `BaseEmbedding`: `embed_batch_size`, `callback_manager`, ...; others are settings of a
+                function given by name, as in `LancelikeEmbedding("hash", dim=8)`.
+
+        Raises:
+            TypeError: There are settings beside a function that is made already.
         """
+        settings = {name: fields.pop(name) for name in fields.keys() - type(self).model_fields.keys()}
+        settings = {**(function_settings or {}), **settings}
         if function is None or isinstance(function, str):
-            function = get_registry().make(function or function_name or "default", function_settings or {})
+            function = get_registry().make(function or function_name or "default", settings)
+        elif settings:
+            raise TypeError(f"{', '.join(sorted(settings))}: give these to the function's own create()")
         stored = function.stored()
         known: dict[str, Any] = {
             "model_name": str(getattr(function, "name", function.label)),

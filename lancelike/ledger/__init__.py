@@ -39,4 +39,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, _HOMES)
+    __getattr__, __dir__ = _lazy.names(__name__, _HOMES)

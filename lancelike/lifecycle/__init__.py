@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "failed", "forgetting", "freshness", "health", "lengths", "migration", "planning"]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, {}, __all__)
+    __getattr__, __dir__ = _lazy.names(__name__, {}, __all__)

@@ -22,4 +22,4 @@ _HOMES = {
 __all__ = ["Audio", "Image", "MediaLimits", "show"]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, _HOMES)
+    __getattr__, __dir__ = _lazy.names(__name__, _HOMES)

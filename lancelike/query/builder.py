@@ -6,8 +6,10 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import numpy as np
 import pyarrow as pa
 
 from lancelike.errors import QueryError
@@ -97,11 +99,11 @@ class QueryBuilder:
 
     def limit(self, limit: int | None) -> Self:
         """Return at most *limit* rows; None or a number below 1: all of them."""
-        return self._with(limit=limit if limit and limit > 0 else None)
+        return self._with(limit=rows_or_none("limit", limit))
 
     def offset(self, offset: int | None) -> Self:
         """Leave out the first *offset* rows, of each query when there are several; None or a number below 1: none."""
-        return self._with(offset=max(0, offset or 0))
+        return self._with(offset=rows_or_none("offset", offset) or 0)
 
     def with_row_id(self, with_row_id: bool = True) -> Self:
         """Return the rows' ids too, as `_rowid`."""
@@ -256,7 +258,21 @@ def seconds(timeout: timedelta | None) -> float | None:
     return None if timeout is None else timeout.total_seconds()
 
 
-def at_least_one(name: str, value: int) -> None:
-    """Refuse a *value* of *name* below 1."""
-    if value < 1:
+def whole_number(name: str, value: Any) -> int:
+    """*value* of *name* as an int; 3.0 is one, `"3"` and 2.5 are none."""
+    if isinstance(value, Integral) or (isinstance(value, float | np.floating) and value.is_integer()):
+        return int(value)
+    raise QueryError(f"{name} must be a whole number, got {value!r}")
+
+
+def rows_or_none(name: str, value: Any) -> int | None:
+    """*value* of *name*, a number of rows; None stays None, and a number below 1 is None."""
+    return None if value is None else max(0, whole_number(name, value)) or None
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """*value* of *name*, a whole number from 1 on."""
+    number = whole_number(name, value)
+    if number < 1:
         raise QueryError(f"{name} must be greater than 0, got {value}")
+    return number

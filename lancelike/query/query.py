@@ -146,6 +146,10 @@ def query_from(
 
 def _hybrid(search: Any, vector_column: str | None, fts_columns: str | Sequence[str] | None) -> Query:
     """The query for *search* by vector and by words; what it lacks is given later."""
+    if isinstance(search, tuple) and any(isinstance(each, str) for each in search):
+        raise QueryError(
+            "a hybrid search is given its two sides apart: search(query_type='hybrid').vector(...).text(...)"
+        )
     # an empty text holds the columns' place until there is one to look for
     words = full_text_search(search if isinstance(search, str | FullTextQuery) else "", fts_columns)
     by_vector = {} if search is None or isinstance(search, FullTextQuery) else sought(search)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self, get_args
 
 from lancelike.errors import QueryError
-from lancelike.query.builder import LanceQueryBuilder, QueryBuilder, at_least_one
+from lancelike.query.builder import LanceQueryBuilder, QueryBuilder, at_least_one, rows_or_none, whole_number
 from lancelike.query.fulltext import FullTextQuery, as_phrase, full_text_search
 from lancelike.query.query import Normalize, Query, sought
 from lancelike.rerankers import Reranker, RRFReranker
@@ -36,9 +36,10 @@ class NearestQueryBuilder(RankedQueryBuilder):
         Raises:
             QueryError: *limit* is None or below 1: a search by vector ranks, it does not list the table.
         """
-        if not limit or limit < 1:
+        rows = rows_or_none("limit", limit)
+        if rows is None:
             raise QueryError(f"Limit is required for ANN/KNN queries; got {limit!r}, give a number from 1")
-        return self._with(limit=limit)
+        return self._with(limit=rows)
 
     def distance_type(self, distance_type: str) -> Self:
         """Rank by `l2` (squared Euclidean), `cosine`, `dot` or `hamming`.
@@ -62,12 +63,12 @@ class NearestQueryBuilder(RankedQueryBuilder):
 
         By default enough for a high recall where vectors are in memory, and 20 through Lance's index.
         """
-        at_least_one("nprobes", nprobes)
+        nprobes = at_least_one("nprobes", nprobes)
         return self._with(minimum_nprobes=nprobes, maximum_nprobes=nprobes)
 
     def minimum_nprobes(self, minimum_nprobes: int) -> Self:
         """Scan at least so many IVF partitions per query."""
-        at_least_one("minimum_nprobes", minimum_nprobes)
+        minimum_nprobes = at_least_one("minimum_nprobes", minimum_nprobes)
         if self._query.maximum_nprobes and minimum_nprobes > self._query.maximum_nprobes:
             raise QueryError(
                 "minimum_nprobes must be less than or equal to maximum_nprobes: "
@@ -77,6 +78,7 @@ class NearestQueryBuilder(RankedQueryBuilder):
 
     def maximum_nprobes(self, maximum_nprobes: int) -> Self:
         """Go on to at most so many IVF partitions while a filter leaves fewer than `limit` rows; 0: no bound."""
+        maximum_nprobes = whole_number("maximum_nprobes", maximum_nprobes)
         if maximum_nprobes < 0:
             raise QueryError(f"maximum_nprobes must not be negative, got {maximum_nprobes}")
         if maximum_nprobes and maximum_nprobes < (self._query.minimum_nprobes or 0):
@@ -92,7 +94,7 @@ class NearestQueryBuilder(RankedQueryBuilder):
         Of searches through Lance's index; by default 10 where it is product-quantized, 5 for RaBitQ codes. Searches in
         memory rank by exact distance anyway.
         """
-        at_least_one("refine_factor", refine_factor)
+        refine_factor = at_least_one("refine_factor", refine_factor)
         return self._with(refine_factor=refine_factor)
 
     def ef(self, ef: int) -> Self:
@@ -100,7 +102,7 @@ class NearestQueryBuilder(RankedQueryBuilder):
 
         Of searches through Lance's index.
         """
-        at_least_one("ef", ef)
+        ef = at_least_one("ef", ef)
         return self._with(ef=ef)
 
     def distance_range(self, lower_bound: float | None = None, upper_bound: float | None = None) -> Self:
@@ -139,7 +141,7 @@ class WordsQueryBuilder(RankedQueryBuilder):
 
     def limit(self, limit: int | None) -> Self:
         """Return the *limit* best rows; None or a number below 1: 10, as when this isn't called."""
-        return self._with(limit=limit if limit and limit > 0 else None)
+        return self._with(limit=rows_or_none("limit", limit))
 
     def phrase_query(self, phrase_query: bool = True) -> Self:
         """Look for the words one after the other, in columns whose index was made with `with_position=True`.

@@ -77,7 +77,10 @@ def to_models(answer: Answer, model: type[ModelT]) -> list[ModelT]:
 
     Raises:
         pydantic.ValidationError: A field without a default has no column in *table*.
+        TypeError: *model* is no pydantic class.
     """
+    if not hasattr(model, "model_fields"):
+        raise TypeError(f"to_pydantic takes a pydantic class, such as a LanceModel, not {model!r}")
     declared = [name for name in schema.column_names(model) if name in answer.rows.column_names]
     rows = answer.rows.select(declared).to_pylist()
     media = schema.media_columns(model)

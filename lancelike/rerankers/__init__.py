@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lancelike import _lazy
 
 if TYPE_CHECKING:
     from lancelike.rerankers.answerdotai import AnswerdotaiRerankers
@@ -54,9 +55,5 @@ __all__ = [
     "check_reranker_result",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A reranker, its module imported when first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _lazy.names(__name__, _HOMES)

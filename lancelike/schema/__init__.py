@@ -75,6 +75,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "MEDIA_FORMS",
     "BoundFunction",
     "EmbeddingFunctionConfig",
     "FixedSizeListMixin",
@@ -86,9 +87,12 @@ __all__ = [
     "blob_column_paths",
     "blob_v2_column_paths",
     "column_encoder",
+    "column_names",
     "drop_from_metadata",
     "is_blob_like_field",
     "is_blob_v2_field",
+    "logical_type",
+    "media_columns",
     "model_from_schema",
     "model_to_row",
     "pydantic_to_schema",
@@ -104,4 +108,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, _HOMES)
+    __getattr__, __dir__ = _lazy.names(__name__, _HOMES)

@@ -17,6 +17,7 @@ from lancelike.media import Audio, Image
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.columns import (
     Convert,
+    is_json,
     is_list,
     logical_type,
     model_to_row,
@@ -57,7 +58,7 @@ _SCALARS: tuple[tuple[Callable[[pa.DataType], bool], type], ...] = (
     (pa.types.is_duration, dt.timedelta),
     (pa.types.is_decimal, Decimal),
     (lambda arrow: getattr(arrow, "extension_name", "") == "arrow.uuid", UUID),
-    (lambda arrow: getattr(arrow, "extension_name", "") == "arrow.json", str),
+    (is_json, str),
 )
 
 
@@ -93,6 +94,8 @@ def column_encoder(field: pa.Field) -> Convert | None:
         return _unless_none(_enum_text if pa.types.is_string(field.type) else _enum_value)
     if kind in _ENCODE_KIND:
         return _unless_none(_ENCODE_KIND[kind])
+    if is_json(field.type):
+        return _unless_none(_plain_json)
     if pa.types.is_struct(field.type):
         return _unless_none(_struct_encoder(field.type))
     if is_list(field.type):

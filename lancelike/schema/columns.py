@@ -268,7 +268,7 @@ def _form_of(annotation: Any, path: str, within: tuple[type, ...], metadata: Seq
 
 def _retyped(form: Form, exact: pa.DataType) -> Form:
     """*form* in the type asked for: what would be stored as text is left to pyarrow when that is no text."""
-    if _is_text(form.type) and not _is_text(exact):
+    if _is_text(form.type) and not (_is_text(exact) or is_json(exact)):
         return Form(exact, form.nullable)
     return replace(form, type=exact)
 
@@ -364,6 +364,11 @@ def _literal(values: tuple[Any, ...], path: str) -> Form:
     if len(kinds) != 1 or not kinds <= {str, int, bool}:
         raise _unsupported(Literal[values], path, "its values must be all str, all int or all bool")
     return Form(_SCALARS[kinds.pop()], nullable, _logical(kind="literal", values=kept))
+
+
+def is_json(kind: pa.DataType) -> bool:
+    """Whether *kind* is Arrow's JSON, whose values filters can look into."""
+    return getattr(kind, "extension_name", "") == "arrow.json"
 
 
 def to_json_text(value: Any) -> str:

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 __all__ = ["Searcher", "curve", "recall", "tuning"]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, {"Searcher": "run"}, ("curve", "recall", "tuning"))
+    __getattr__, __dir__ = _lazy.names(__name__, {"Searcher": "run"}, ("curve", "recall", "tuning"))

@@ -54,4 +54,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = _lazy.names(__name__, _HOMES, ("maintenance",))
+    __getattr__, __dir__ = _lazy.names(__name__, _HOMES, ("maintenance",))

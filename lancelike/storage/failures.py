@@ -78,6 +78,12 @@ def _null_in_column(match: re.Match[str], message: str, subject: Subject) -> Lan
     return BadDataError("null in a column that is declared not null", column=match["column"])
 
 
+def _not_json(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    return BadDataError(
+        f"a value of a JSON column is no JSON: {match['why']}", hint="give a dict or a list, or their JSON"
+    )
+
+
 def _ambiguous_merge(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
     hint = "leave one new row for each key"
     return BadDataError(f"several of the new rows have the same key ({match['key']})", hint=hint)
@@ -164,6 +170,7 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
     (r"FieldNotFound .*field_name: (?P<column>\"[^\"]*\")", _column_not_found),
     (r"^(?P<column>\S+) not found in schema", _column_not_found),
     (r"The field `(?P<column>.+?)` contained null values", _null_in_column),
+    (r"Failed to encode JSON: (?P<why>.*)", _not_json),
     (r"multiple source rows match the same target row on \((?P<key>.*?)\)", _ambiguous_merge),
     (
         r"(?s)Append with different schema: (?P<difference>.+)",

@@ -16,6 +16,11 @@ class Session:
     def __init__(self, index_cache_size_bytes: int | None = None, metadata_cache_size_bytes: int | None = None) -> None:
         self.lance = lance.Session(index_cache_size_bytes, metadata_cache_size_bytes)
 
+    @classmethod
+    def default(cls) -> Session:
+        """A session with Lance's own bounds."""
+        return cls()
+
     @property
     def size_bytes(self) -> int:
         """What is held now, in bytes."""

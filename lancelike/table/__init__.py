@@ -48,3 +48,6 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         home, its_name = _ELSEWHERE[name]
         return getattr(importlib.import_module(home), its_name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

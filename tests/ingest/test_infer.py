@@ -45,6 +45,11 @@ def test_a_frame_gives_the_same_types_as_its_rows() -> None:
     assert inferred(frame).metadata is None
 
 
+def test_the_first_length_counts_among_those_as_common() -> None:
+    schema, _ = infer_schema(read_batches([{"vector": [1.0, 2.5]}, {"vector": [1.0]}, {"vector": []}]))
+    assert schema.field("vector").type == pa.list_(pa.float32(), 2)
+
+
 def test_arrow_vectors_keep_their_type() -> None:
     kind = pa.list_(pa.float64(), 2)
     assert inferred(pa.table({"vector": pa.array([[1, 2]], kind)})).field("vector").type == kind

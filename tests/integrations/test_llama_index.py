@@ -13,6 +13,7 @@ from lancelike.embeddings.adapters import from_llama_index
 from lancelike.embeddings.batching import embed_query
 from lancelike.embeddings.registry import get_registry
 from lancelike.embeddings.requests import embed_sources
+from lancelike.errors import SchemaError
 from lancelike.integrations.llama_index import LARGEST_BATCH, LancelikeEmbedding
 
 TEXTS = ["The cat sat on the mat.", "Compress a file with gzip.", "A recipe for bread"]
@@ -33,6 +34,16 @@ def test_texts_and_queries(embedding: LancelikeEmbedding) -> None:
     np.testing.assert_allclose(query, embed_query(embedding._function, TEXTS[0]), atol=1e-6)
     assert query != texts[0]
     assert type(query[0]) is float
+
+
+def test_settings_by_keyword(embedding: LancelikeEmbedding) -> None:
+    small = LancelikeEmbedding("hash", dim=4, embed_batch_size=3)
+    assert (len(small.get_text_embedding("x")), small.embed_batch_size) == (4, 3)
+    assert small.function_settings["dim"] == 4
+    with pytest.raises(SchemaError, match="dimensions"):
+        LancelikeEmbedding("hash", dimensions=4)
+    with pytest.raises(TypeError, match=r"dim: give these to the function's own create\(\)"):
+        LancelikeEmbedding(embedding._function, dim=4)
 
 
 def test_awaited(embedding: LancelikeEmbedding) -> None:

@@ -113,6 +113,16 @@ def test_a_scan_without_limit(scan: LanceEmptyQueryBuilder) -> None:
     assert scan.offset(-3).offset(None).to_query_object().offset == 0
 
 
+def test_numbers_are_whole(near: LanceVectorQueryBuilder, scan: LanceEmptyQueryBuilder) -> None:
+    query = near.limit(3.0).offset(np.int64(2)).nprobes(4.0).to_query_object()  # type: ignore[arg-type]  # as LanceDB
+    assert [query.limit, query.offset, query.minimum_nprobes] == [3, 2, 4]
+    assert {type(query.limit), type(query.offset), type(query.maximum_nprobes)} == {int}
+    for refused in ("3", 2.5, float("nan"), [1]):
+        for method in (near.limit, scan.limit, scan.offset, near.nprobes, near.maximum_nprobes, near.ef):
+            with pytest.raises(QueryError, match="must be a whole number, got"):
+                method(refused)  # type: ignore[arg-type]  # what a script may pass
+
+
 @pytest.mark.parametrize("limit", [None, 0, -1])
 def test_a_vector_search_has_a_limit(near: LanceVectorQueryBuilder, limit: int | None) -> None:
     with pytest.raises(QueryError, match="Limit is required for ANN/KNN queries"):

@@ -116,6 +116,8 @@ def test_kinds_of_search() -> None:
     assert query_from("text").query_type == "vector"
     assert query_from("text", embeds_texts=False).query_type == "fts"
     assert query_from("text", query_type="hybrid").query_type == "hybrid"
+    with pytest.raises(QueryError, match=r"vector\(...\).text\(...\)"):
+        query_from(([1.0, 2.0], "text"), query_type="hybrid")
     assert query_from([1.0], query_type="vector").query_type == "vector"
     assert query_from(None, query_type="vector").query_type == "scan"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from datetime import timedelta
@@ -43,6 +44,16 @@ def test_texts_that_lead_nowhere() -> None:
         lancelike.connect("memory://").serialize()
     with pytest.raises(ValueError, match="serialize"):
         lancelike.deserialize_conn('{"connection_type": "remote"}')
+
+
+def test_a_connection_is_pickled(tmp_path: Path) -> None:
+    db = lancelike.connect(tmp_path, read_consistency_interval=timedelta(0), index_policy="manual")
+    db.create_table("t", [{"id": 1}])
+    again = pickle.loads(pickle.dumps(db))
+    assert (again.uri, again.read_consistency_interval) == (db.uri, timedelta(0))
+    assert again["t"].count_rows() == 1
+    with pytest.raises(pickle.PicklingError, match="in memory"):
+        pickle.dumps(lancelike.connect("memory://"))
 
 
 def test_connections_share_a_session(tmp_path: Path) -> None:
