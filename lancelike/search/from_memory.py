@@ -23,9 +23,10 @@ from lancelike.search.hamming import nearest_by_bits
 from lancelike.search.maxsim import nearest_rows
 from lancelike.search.pruned import Probes, enough_rows, nearest_in_partitions
 from lancelike.search.target import facts_of
+from lancelike.storage.addressing import addresses_where, scan_where
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.held import HeldVectors
-from lancelike.storage.memory import VectorCache, addresses_where, scan_where
+from lancelike.storage.memory import VectorCache
 from lancelike.storage.vectors import Positions
 from lancelike.types import DistanceType
 
