@@ -81,15 +81,17 @@ class Embedding(Handle):
     def verify(self) -> pa.Table:
         """The rows whose vector no longer matches its source, also after another program wrote to the table.
 
-        Nothing is embedded. A vector that was given, by a caller or another program, is in step until its source
-        changes. The table's versions are gone through back to the last `refresh`. Where `optimize` and
-        `cleanup_old_versions` delete some, they note what these tell; where another program deleted them, a vector that
-        the database holds no payment for can't be judged any more, and its row is listed as such.
+        The latest version is looked at, unless the handle is pinned. Nothing is embedded. A vector that was given, by a
+        caller or another program, is in step until its source changes. The table's versions are gone through back to
+        the last `refresh`. Where `optimize` and `cleanup_old_versions` delete some, they note what these tell; where
+        another program deleted them, a vector that the database holds no payment for can't be judged any more, and its
+        row is listed as such.
 
         Returns:
             `row_id` (Lance's `_rowid`), `vector_column`, `source_column`, and `reason`: `"no vector"`,
             `"source changed"`, or `"unknown"`; by vector column and row.
         """
+        self._shown.refresh()
         return lifecycle.freshness.verify(self._dataset, self._bindings, self._records.ledger)
 
     def refresh(self, *, unknown: bool = False, on_embedding_error: OnEmbeddingError = "raise") -> EmbeddingReceipt:

@@ -82,7 +82,8 @@ class Upkeep(Embedding):
             lifecycle.forgetting.forget_gone_unread(self._shown, self._records.failures, before)
 
     def health(self) -> TableHealth:
-        """How the table is, and what to do about what ails it; nothing is embedded or changed."""
+        """How the latest version is, and what to do about what ails it; nothing is embedded or changed."""
+        self._shown.refresh()
         return lifecycle.health.examine_health(self._dataset, self._bindings, self.embedding_errors(), self.verify())
 
     def stats(self) -> TableStatistics:
