@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,7 +29,7 @@ from benchmarks.report import Goal, Section, Table, ratio, say
 from benchmarks.scale import Scale, fresh_folder
 from benchmarks.timing import Times, interleave
 from lancelike._optional import require
-from lancelike.cli.drawings import draw, every_drawing
+from lancelike.cli.drawings import Drawing, draw, every_drawing
 from lancelike.types import Vectors
 
 TINY = Path(__file__).parents[1] / "tests" / "models" / "tiny-clip"
@@ -39,6 +42,9 @@ SHAPE = {
 }
 BATCH = 64
 SIDE = 256
+NOISE = 4
+"""Standard deviation of what is added to each channel of a picture: no area is flat, and a JPEG has 9 kB."""
+COMMENT_MARKER = b"\xff\xfe"
 LEAST_SHARE = 0.9
 """Of the model's own throughput, where the model is what takes the time."""
 MOST_GROWTH_BYTES = 64 * 2**20
@@ -166,12 +172,27 @@ def run(scale: Scale) -> Section:
 def make_pictures(folder: Path, count: int) -> list[Path]:
     """JPEG files, no two alike; of the 240 drawings each is there again and again, with another comment in the file."""
     folder.mkdir(parents=True)
-    rng = random.Random(0)
-    drawn = [draw(drawing, rng, SIDE) for drawing in every_drawing()]
+    with ThreadPoolExecutor() as pool:
+        drawn = list(pool.map(drawn_file, every_drawing(), itertools.count()))
     files = [folder / f"{i:05}.jpg" for i in range(count)]
     for i, file in enumerate(files):
-        drawn[i % len(drawn)].save(file, quality=85, comment=str(i).encode())
+        file.write_bytes(with_comment(drawn[i % len(drawn)], str(i).encode()))
     return files
+
+
+def drawn_file(drawing: Drawing, seed: int) -> bytes:
+    """A JPEG of *drawing*, drawn smaller and made large, with noise of the size of its pixels."""
+    images = require("PIL.Image", extra="images", needed_by="the benchmark")
+    large = draw(drawing, random.Random(seed), SIDE // 4).resize((SIDE, SIDE))
+    noise = np.random.default_rng(seed).standard_normal((SIDE, SIDE, 3), dtype=np.float32) * NOISE
+    file = io.BytesIO()
+    images.fromarray((large + noise).clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def with_comment(jpeg: bytes, comment: bytes) -> bytes:
+    """*jpeg* with the *comment* as its first segment."""
+    return jpeg[:2] + COMMENT_MARKER + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def random_model(folder: Path) -> Model:
