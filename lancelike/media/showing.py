@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import SEEK_END, IOBase
 from numbers import Number
 from typing import Any
 
@@ -27,6 +28,8 @@ _FIRST_NUMBERS = 4
 _LONGEST_NUMBERS = 8
 _MOST_WITHIN = 20
 """Items of a list with images or sounds that are shown in one cell."""
+_BLOB_KEYS = frozenset({"blob_id", "size"})
+"""Of a dict in which Lance says where it keeps a blob."""
 
 
 class Shown:
@@ -121,6 +124,8 @@ class _Cells:
 
     def _without_media(self, value: Any) -> str:
         """*value*, which is no image or sound, but may have some within."""
+        if isinstance(value, Mapping) and _is_stored(value):
+            return html.code(f"{value['size']:,} bytes, stored as a blob")
         if _has_media(value):
             return "<br>".join(f"{html.plain(name)}{self.of(each)}" for name, each in _within(value))
         numbers = _numbers(value)
@@ -128,7 +133,7 @@ class _Cells:
 
     def _media(self, value: Any) -> Media | MediaError | None:
         fetched = self._fetched.get(_where(value) or "")
-        return as_media(value) if fetched is None else fetched
+        return as_media(_content(value)) if fetched is None else fetched
 
 
 def _within(value: Any) -> list[tuple[str, Any]]:
@@ -139,8 +144,27 @@ def _within(value: Any) -> list[tuple[str, Any]]:
 
 
 def _has_media(value: Any) -> bool:
-    """Whether there are images or sounds in a dict, model or list."""
-    return any(as_media(each) is not None or _has_media(each) for _, each in _within(value))
+    """Whether there are images, sounds or blobs in a dict, model or list."""
+    return any(_is_stored(each) or as_media(each) is not None or _has_media(each) for _, each in _within(value))
+
+
+def _is_stored(value: Any) -> bool:
+    """Whether *value* is a blob as frames and tables have it: a file, or where it is kept."""
+    return isinstance(value, IOBase) or (isinstance(value, Mapping) and value.keys() >= _BLOB_KEYS)
+
+
+def _content(value: Any) -> Any:
+    """What is in *value*, if that is a file that is not too large to be shown; it is left where it stands."""
+    if not isinstance(value, IOBase) or value.closed or not value.seekable():
+        return value
+    stands = value.tell()
+    try:
+        if value.seek(0, SEEK_END) > SHOWN.max_bytes:
+            return value
+        value.seek(0)
+        return value.read()
+    finally:
+        value.seek(stands)
 
 
 def _numbers(value: Any) -> str | None:

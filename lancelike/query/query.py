@@ -170,11 +170,18 @@ def sought(search: Any) -> dict[str, Any]:
 
 def _typed_sounds(search: Any) -> Any:
     """*search* with samples and their rate as `Audio`: a pair would be two queries, a list of pairs two vectors."""
-    if is_sound(search):
-        return Audio(search)
+    if is_sound(search) or _has_rate_first(search):
+        return Audio(search)  # which refuses the latter, and says how
     if isinstance(search, list) and search and is_sound(search[0]):
         return [Audio(value) if is_sound(value) else value for value in search]
     return search
+
+
+def _has_rate_first(search: Any) -> bool:
+    """Whether *search* is a rate and samples, as scipy reads them."""
+    if not isinstance(search, tuple) or len(search) != 2:
+        return False
+    return isinstance(search[0], Number) and _reads_as_array(search[1]) and np.ndim(search[1]) > 0
 
 
 def _as_vectors(search: Any) -> NDArray[Any] | None:

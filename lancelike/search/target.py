@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError
 from lancelike.query.plan import DEFAULT_LIMIT, DEFAULT_NPROBES, VectorColumn
@@ -90,7 +93,7 @@ def target_column(query: Query, facts: TableFacts, bindings: Iterable[EmbeddingF
         bound = [binding.vector_column for binding in bindings]
         return _only(columns, [name for name in bound if name in columns] or list(columns))
     ndims = query.vector.shape[-1]
-    return _only(columns, [name for name, column in columns.items() if column.ndims == ndims], ndims)
+    return _only(columns, [name for name, column in columns.items() if column.ndims == ndims], query.vector)
 
 
 def _named_column(name: str, facts: TableFacts) -> VectorColumn:
@@ -101,16 +104,18 @@ def _named_column(name: str, facts: TableFacts) -> VectorColumn:
     raise ColumnNotFoundError(name, facts.names)
 
 
-def _only(columns: Mapping[str, VectorColumn], names: list[str], ndims: int | None = None) -> VectorColumn:
-    """The column of the one name in *names*."""
+def _only(columns: Mapping[str, VectorColumn], names: list[str], vector: NDArray[Any] | None = None) -> VectorColumn:
+    """The column of the one name in *names*, those that fit *vector* if it is given."""
     if len(names) == 1:
         return columns[names[0]]
-    if names:
+    if names or vector is None:
         raise QueryError(
             "Schema has more than one vector column. Please specify the vector column name for vector search. "
             f"Candidates: {names}"
         )
-    raise QueryError(f"the query has {ndims} values, which fits no vector column; {_listing(columns)}")
+    problem = f"the query has {vector.shape[-1]} values, which fits no vector column; {_listing(columns)}"
+    looks_grey = vector.ndim == 2 and vector.dtype == np.uint8
+    raise QueryError(f"{problem}; a picture in shades of grey is lancelike.Image(array)" if looks_grey else problem)
 
 
 def _listing(columns: Mapping[str, VectorColumn]) -> str:

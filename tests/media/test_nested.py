@@ -137,6 +137,11 @@ def test_a_table_says_what_is_within(pages: lancelike.Table) -> None:
     page = pages._repr_html_()
     assert "struct&lt;photo: image, stored as a blob; raw: binary, stored as a blob, not null&gt;" in page
     assert page.count("<img src=") == 1
+    assert "raw: <code>3 bytes, stored as a blob</code>" in page
+    frame = pages.to_pandas()
+    assert str(show(frame)).count("<img src=") == 1
+    assert frame["scan"][0]["photo"].tell() == 0
+    assert "73 bytes" in str(show(pages.to_arrow()))
 
 
 def test_blobs_within_a_struct_are_read_when_they_are_looked_at(pages: lancelike.Table) -> None:

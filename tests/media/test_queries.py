@@ -17,7 +17,7 @@ import torch
 import lancelike
 from lancelike import Audio, Image
 from lancelike.embeddings import EmbeddingFunction, get_registry
-from lancelike.errors import BadInputError, MediaFetchError
+from lancelike.errors import BadInputError, MediaError, MediaFetchError, QueryError
 from lancelike.pydantic import LanceModel, Vector
 from lancelike.search.vectors import QueryVectors
 from tests.media.drawing import encoded, picture, rotated_by_exif, sine, sound
@@ -203,3 +203,20 @@ def test_a_vector_with_gradients_is_a_vector() -> None:
     for query in (torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([1.0, 2.0]).bfloat16()):
         assert table.search(query).to_list()[0]["_distance"] == 0
         assert table.search([query, query]).to_list()[0]["_distance"] == 0
+
+
+def test_pixels_and_samples_in_another_form_say_which_is_meant(tmp_path: Path) -> None:
+    get_registry().register("levels")(Levels)
+    function = Levels.create()
+
+    class Clip(LanceModel):
+        clip: Audio = function.SourceField()
+        vector: Vector(12) = function.VectorField()  # type: ignore[valid-type]
+
+    clips = lancelike.connect(tmp_path).create_table("clips", [Clip(clip=sound())], schema=Clip)
+    with pytest.raises(MediaError, match=r"\(samples, sampling_rate\) in this order"):
+        clips.search((8_000, sine())).to_list()
+    with pytest.raises(QueryError, match=r"shades of grey is lancelike\.Image\(array\)"):
+        clips.search(np.asarray(picture().convert("L"))).to_list()
+    with pytest.raises(QueryError, match=r"column 'vector' has 12 values a vector$"):
+        clips.search(np.ones((2, 5))).to_list()
