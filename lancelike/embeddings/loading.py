@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from functools import partial
 from io import IOBase
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,10 +22,10 @@ from pydantic import Field
 from lancelike.embeddings.base import EmbeddingFunction, Role
 from lancelike.errors import BadMediaError, MediaError, shorten
 from lancelike.media import Audio, Image, MediaLimits
-from lancelike.media.crew import load_all
+from lancelike.media.crew import Crew, load_all
 from lancelike.media.digests import Content, content_of
 from lancelike.media.formats import mime_type
-from lancelike.media.sources import ends_like_source, is_remote, looks_like_source
+from lancelike.media.sources import ends_like_source, is_remote, looks_like_source, read_source
 from lancelike.media.values import Media, as_media, located, read_media
 from lancelike.types import Modality
 
@@ -128,14 +131,19 @@ class MediaInputs(EmbeddingFunction):
         """Each of *values* as the model takes it, or why it can't be had, in their order."""
         limits = self.media_limits()
         decoding = _decoders_of(self)
+        ahead = _ahead.get()
+
+        def read(where: str | os.PathLike[str], limits: MediaLimits) -> bytes:
+            data = None if ahead is None else ahead.take(os.fspath(where))
+            return read_source(where, limits) if data is None else data
 
         def load(value: Any) -> Loaded | Exception:
             try:
                 where = value if isinstance(value, str) else located(value)
-                media = _media_of(value) if where is None else read_media(where, limits)
+                media = _media_of(value) if where is None else read_media(where, limits, read)
                 modality = self._modality_of(media)
                 if media.uri is not None:
-                    media = type(media)(media.data(limits))
+                    media = type(media)(read(media.uri, limits))
                 with decoding:
                     return Loaded(modality, self._prepared(media, limits))
             except Exception as error:
@@ -152,12 +160,17 @@ class MediaInputs(EmbeddingFunction):
     def _is_text(self, value: Any, role: Role) -> bool:
         return "text" in self.modalities and isinstance(value, str) and not self._is_source(value, role)
 
+    def _remote(self, values: Iterable[Any]) -> list[str]:
+        """The URLs among *values*, which are to be stored, that are waited for."""
+        wheres = (_where(value) for value in values if not self._is_text(value, "source"))
+        return [where for where in wheres if where and is_remote(where)]
+
     def _workers(self) -> int:
         return self.num_workers or os.cpu_count() or 1
 
     def _load_each(self, load: Callable[[Any], T], values: Sequence[Any], limits: MediaLimits) -> list[T]:
         decoding = self._workers()
-        if any(is_remote(where) for value in values if (where := _where(value))):
+        if self._remote(values):
             return load_all(load, values, max(self.fetch_concurrency, decoding), limits.patience_s)
         return load_all(load, values, min(len(values), decoding))
 
@@ -166,6 +179,45 @@ class MediaInputs(EmbeddingFunction):
         if modality not in self.modalities:
             raise BadMediaError(f"this is of modality {modality!r}, and {self.what_it_embeds()}")
         return modality
+
+
+class _Ahead:
+    """Sources of requests to come, which are being fetched; each is given away once."""
+
+    def __init__(self, crew: Crew[bytes], wheres: Iterable[str], limits: MediaLimits) -> None:
+        self._crew = crew
+        self._reading = {where: crew.submit(partial(read_source, where, limits)) for where in dict.fromkeys(wheres)}
+
+    def take(self, where: str) -> bytes | None:
+        """The bytes at *where*; None if they were taken before, or not asked for.
+
+        Raises:
+            MediaError: They can't be read.
+        """
+        future = self._reading.pop(where, None)
+        return None if future is None else self._crew.take(future)
+
+
+_ahead: ContextVar[_Ahead | None] = ContextVar("lancelike_ahead", default=None)
+
+
+@contextmanager
+def reading_ahead(function: EmbeddingFunction, values: Iterable[Any]) -> Iterator[None]:
+    """Fetch URLs among *values*, in the order of their requests, before these have their turn: requests wait less.
+
+    Where one hangs, it does so for all of a call once, and not for each request anew.
+    """
+    remote = function._remote(values) if isinstance(function, MediaInputs) else []
+    if not isinstance(function, MediaInputs) or not remote:
+        yield
+        return
+    limits = function.media_limits()
+    with closing(Crew[bytes](function.fetch_concurrency, patience_s=limits.patience_s, keeps=True)) as crew:
+        token = _ahead.set(_Ahead(crew, remote, limits))
+        try:
+            yield
+        finally:
+            _ahead.reset(token)
 
 
 _decoders: WeakKeyDictionary[MediaInputs, threading.Semaphore] = WeakKeyDictionary()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lancelike.embeddings.base import EmbeddingFunction
 from lancelike.embeddings.batching import Answer, pack, placing_errors, request_sources
 from lancelike.embeddings.lengths import embed_in_parts
+from lancelike.embeddings.loading import reading_ahead
 from lancelike.embeddings.retrying import CallStats
 from lancelike.errors import BadEmbeddingError, BadInputError, EmbeddingError, EmbeddingFunctionUnavailable
 
@@ -138,7 +139,9 @@ class _Run:
         self._waiting = deque(pack(function, values))
 
     def finish(self) -> list[Answer]:
-        with _workers(min(self._function.max_concurrency, max(1, len(self._waiting)))) as submit:
+        count = min(self._function.max_concurrency, max(1, len(self._waiting)))
+        in_turn = (self._values[place] for request in tuple(self._waiting) for place in request)
+        with reading_ahead(self._function, in_turn), _workers(count) as submit:
             under_way: dict[Future[Sequence[Answer]], list[int]] = {}
             try:
                 while self._waiting or under_way:

@@ -30,6 +30,7 @@ class _Task:
     future: Future[Any] = field(default_factory=Future)
     began: float = inf
     held: int = 0
+    is_wanted: bool = False
     crew: Crew[Any] | None = None
 
 
@@ -59,7 +60,7 @@ class Crew(Generic[T]):
     Args:
         at_once: Sources under way, not counting those that keep waiting; with these, at most eight times as many.
         patience_s: Seconds until a source counts as waiting.
-        most_bytes: Bytes of all sources at most, as `hold` notes them; the one to be taken next always goes on.
+        most_bytes: Bytes of all sources at most, as `hold` notes them; those whose answer is waited for always go on.
         keeps: Whether what a source took is held until its answer is taken, as where that is its bytes.
     """
 
@@ -70,6 +71,7 @@ class Crew(Generic[T]):
         self._waiting: deque[_Task] = deque()
         self._running: dict[int, _Task] = {}
         self._untaken: dict[Future[Any], _Task] = {}
+        self._wanted: dict[int, _Task] = {}
         self._held = self._count = 0
         self._is_closed = False
         self._changed = threading.Condition()
@@ -85,9 +87,10 @@ class Crew(Generic[T]):
         return task.future
 
     def take(self, future: Future[T]) -> T:
-        """The answer of *future*, the first that was not taken, waited for; what it took no longer counts."""
+        """The answer of *future*, waited for; what it took no longer counts."""
         while not future.done():
             with self._changed:
+                self._want(self._untaken[future])
                 self._hire()
                 is_all_begun = not self._waiting
             wait([future], None if is_all_begun or self._patience_s == inf else self._patience_s)
@@ -101,6 +104,7 @@ class Crew(Generic[T]):
         with self._changed:
             self._is_closed = True
             self._waiting.clear()
+            self._wanted.clear()
             self._changed.notify_all()
 
     def _hire(self) -> None:
@@ -111,11 +115,16 @@ class Crew(Generic[T]):
         """The next source, if one is to be begun now."""
         now = time.monotonic()
         at_work = sum(now - task.began < self._patience_s for task in self._running.values())
-        if not self._waiting or at_work >= self._at_once or len(self._running) >= self._at_once * _MOST_WAITING:
+        if not self._waiting or at_work >= self._at_once:
             return None
-        if self._held >= self._most_bytes and not self._is_next(self._waiting[0]):
+        if self._held < self._most_bytes and len(self._running) < self._at_once * _MOST_WAITING:
+            task = self._waiting.popleft()
+        elif self._wanted:
+            task = next(iter(self._wanted.values()))
+            self._waiting.remove(task)
+        else:
             return None
-        task = self._waiting.popleft()
+        self._wanted.pop(task.number, None)
         task.began, self._running[task.number] = now, task
         return task
 
@@ -134,16 +143,18 @@ class Crew(Generic[T]):
     def _hold(self, task: _Task, count: int) -> float:
         started = time.monotonic()
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._is_closed or self._held + count <= self._most_bytes or self._is_next(task)
-            )
+            self._changed.wait_for(lambda: self._is_closed or self._held + count <= self._most_bytes or task.is_wanted)
             task.held += count
             self._held += count
         return time.monotonic() - started
 
-    def _is_next(self, task: _Task) -> bool:
-        """Whether *task*'s answer is the one to be taken next: it always goes on."""
-        return next(iter(self._untaken.values()), task) is task
+    def _want(self, task: _Task) -> None:
+        """Have *task* go on whatever it takes: its answer is waited for."""
+        if not task.is_wanted:
+            task.is_wanted = True
+            if task.began == inf:
+                self._wanted[task.number] = task
+            self._changed.notify_all()
 
     def _let_go(self, task: _Task) -> None:
         self._held -= task.held

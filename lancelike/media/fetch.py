@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ FIRST_WAIT_S = 0.25
 _HEADERS = {"User-Agent": "lancelike", "Accept": "*/*", "Accept-Encoding": "identity"}
 _PART_BYTES = 1 << 16
 _MOST_CONNECTIONS = 128
+_making_pools = threading.Lock()
 
 
 class _Passing(Exception):
@@ -47,6 +49,7 @@ def fetch(url: str, limits: MediaLimits = DEFAULT) -> bytes:
         MediaRefusedError: It leads to an address within this machine or its network, or on and on.
         MediaTooLargeError: The answer is larger than allowed.
     """
+    _pools(limits.allow_private_addresses)  # before the time runs
     with _timed(limits):
         for attempt in range(1, limits.max_retries + 2):
             try:
@@ -95,7 +98,7 @@ def _joined(url: str, target: str) -> str:
 def _asked(url: str, at: str, limits: MediaLimits) -> Iterator[urllib3.BaseHTTPResponse]:
     """The answer of *at*, to which *url* led, its body not yet read."""
     try:
-        response = _pools(limits.allow_private_addresses, os.getpid()).urlopen(
+        response = _pools(limits.allow_private_addresses).urlopen(
             "GET",
             at,
             redirect=False,
@@ -185,8 +188,13 @@ def _connected(connection: HTTPConnection, allowed: AllowedAddresses) -> socket.
     return connect(connection.host, connection.port or connection.default_port, timeout_s, allowed)
 
 
+def _pools(allowed: AllowedAddresses) -> urllib3.PoolManager:
+    with _making_pools:  # many threads ask for the first at the same time, and each would read all certificates
+        return _made_pools(allowed, os.getpid())
+
+
 @cache
-def _pools(allowed: AllowedAddresses, process: int) -> urllib3.PoolManager:
+def _made_pools(allowed: AllowedAddresses, process: int) -> urllib3.PoolManager:
     """Connections that are kept, those of this *process*."""
 
     class AllowedHTTP(_HTTP):

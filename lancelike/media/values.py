@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from lancelike.errors import BadMediaError
@@ -17,6 +17,7 @@ from lancelike.media.urls import shown
 from lancelike.types import Modality
 
 Media: TypeAlias = Image | Audio
+Read: TypeAlias = Callable[[str | os.PathLike[str], MediaLimits], bytes]
 
 _PIXEL_DIMENSIONS = 3
 
@@ -67,14 +68,19 @@ def modality_of(value: Any) -> Modality | None:
     return None
 
 
-def read_media(source: str | os.PathLike[str], limits: MediaLimits) -> Media:
+def read_media(source: str | os.PathLike[str], limits: MediaLimits, read: Read = read_source) -> Media:
     """What is at the path or URL *source*, an image or a sound as its bytes say.
+
+    Args:
+        source: The path or URL.
+        limits: Bounds on what is read.
+        read: Reads the bytes.
 
     Raises:
         BadMediaError: It is neither.
         MediaError: It can't be read.
     """
-    data = read_source(source, limits)
+    data = read(source, limits)
     media = _from_bytes(data)
     if media is None:
         raise BadMediaError(f"this is neither an image nor a sound, but {mime_type(data)}", source=shown(str(source)))

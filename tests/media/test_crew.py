@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -58,6 +59,16 @@ def test_one_that_is_larger_than_the_room_is_loaded() -> None:
     with closing(Crew[int](4, most_bytes=50, keeps=True)) as crew:
         futures = [crew.submit(lambda: load(1_000)) for _ in range(8)]
         assert [crew.take(future) for future in futures] == [1_000] * 8
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_answers_are_taken_in_any_order_and_by_several_threads(reverse: bool) -> None:
+    load = Load()
+    with closing(Crew[int](4, most_bytes=300, keeps=True)) as crew:
+        futures = [crew.submit(lambda: load(100)) for _ in range(60)]
+        in_turn = futures[::-1] if reverse else futures
+        with ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(crew.take, in_turn)) == [100] * 60
 
 
 def test_those_that_wait_are_not_counted_up_to_a_bound() -> None:
