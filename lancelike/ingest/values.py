@@ -82,7 +82,9 @@ def _to_blobs(values: Sequence[Any], name: str, field: pa.Field, first_row: int)
 
 
 def _bad_value(value: object, name: str, field: pa.Field | None, row: int, error: BaseException) -> BadDataError:
-    if field is None:
+    if field is None and isinstance(error, OverflowError):
+        problem, hint = f"{shorten(value)} takes more than 64 bits", "store it as text, or as a Decimal"
+    elif field is None:
         problem, hint = f"{shorten(value)} does not go with the rows before", "give the column one type, or a schema"
     else:
         problem = f"{shorten(value)} is not {field.type}"

@@ -84,6 +84,19 @@ def _not_json(match: re.Match[str], message: str, subject: Subject) -> Lancelike
     )
 
 
+def _unlike_its_column(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
+    kind = match["type"]
+    moment = {"Timestamp": "TIMESTAMP '2026-11-21 12:00:00'", "Date32": "DATE '2026-11-21'"}.get(kind.partition("(")[0])
+    return QueryError(
+        f"a column of type {kind} can't be compared with {match['literal']}: "
+        + (
+            f"write {moment}, or col(...) with a value of Python's"
+            if moment
+            else "write a value of that type, or CAST it"
+        )
+    )
+
+
 def _ambiguous_merge(match: re.Match[str], message: str, subject: Subject) -> LancelikeError:
     hint = "leave one new row for each key"
     return BadDataError(f"several of the new rows have the same key ({match['key']})", hint=hint)
@@ -170,6 +183,14 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
     (r"FieldNotFound .*field_name: (?P<column>\"[^\"]*\")", _column_not_found),
     (r"^(?P<column>\S+) not found in schema", _column_not_found),
     (r"The field `(?P<column>.+?)` contained null values", _null_in_column),
+    (
+        r"Received literal (?P<literal>.+?) and could not convert to literal of type '(?P<type>[^']+)'",
+        _unlike_its_column,
+    ),
+    (
+        r"Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available",
+        lambda match, message, subject: QueryError(f"accelerator= needs a GPU that torch can use: {match[0]}"),
+    ),
     (r"Failed to encode JSON: (?P<why>.*)", _not_json),
     (r"multiple source rows match the same target row on \((?P<key>.*?)\)", _ambiguous_merge),
     (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -558,3 +559,20 @@ def test_a_vector_whose_source_was_dropped(db: lancelike.DBConnection, folder: P
         pages.update(where="id = 1", values={"title": "z"})
     pages.update(where="id = 1", values={"title": "z", "vector": VECTOR})
     assert pages.search("a b").limit(1).to_list()[0]["vector"] == VECTOR
+
+
+def test_a_filter_of_another_type(db: lancelike.DBConnection) -> None:
+    table = db.create_table("t", [{"at": datetime(2026, 11, 21), "day": date(2026, 11, 21), "n": 1}])
+    for filter_, says in {
+        "at > '2026-01-01'": "Timestamp.*write TIMESTAMP '2026-11-21 12:00:00'",
+        "day = '2026-11-21'": "Date32.*write DATE '2026-11-21'",
+        "n = 'x'": "Int64.*or CAST it",
+    }.items():
+        with pytest.raises(QueryError, match=f"a column of type {says}"):
+            table.count_rows(filter_)
+    assert table.count_rows(lancelike.col("at") > datetime(2026, 1, 1)) == 1
+
+
+def test_a_number_of_more_than_64_bits(db: lancelike.DBConnection) -> None:
+    with pytest.raises(BadDataError, match="row 1, column 'n': 36893488147419103232 takes more than 64 bits"):
+        db.create_table("t", [{"n": 1}, {"n": 2**65}])
