@@ -7,42 +7,44 @@ again. What a caller or another program gave together with its source is taken a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lancelike.errors import CommitConflictError, EmbeddingError
-from lancelike.ingest import BindingsIn, embed_rows, source_inputs
+from lancelike.errors import CommitConflictError
+from lancelike.ingest import BindingsIn, embed_rows
 from lancelike.ledger import Embedder, Ledger
-from lancelike.ledger.keys import input_keys
-from lancelike.ledger.ledger import FunctionLedger
+from lancelike.lifecycle.known import KnownVectors, known_vectors
+from lancelike.lifecycle.prints import (
+    FACT_NUMBERS,
+    NO_ROWS,
+    ROWS_AT_ONCE,
+    Facts,
+    are_among,
+    prints_of,
+    read_rows,
+    separated,
+    that_are,
+)
 from lancelike.query.plan import Scan
 from lancelike.query.predicates import quote_identifier
 from lancelike.schema.bindings import EmbeddingFunctionConfig
-from lancelike.schema.blobs import has_blobs
 from lancelike.storage import Dataset
-from lancelike.storage.blob_scans import ROWS_AT_ONCE
 from lancelike.storage.history import (
     REFRESHED,
-    ForeignCommit,
     Judged,
     field_ids_of,
     history_of,
     judged_of,
     note_judged,
 )
-from lancelike.storage.key_index import KeyIndex, Keys
 from lancelike.storage.transactions import OURS
 from lancelike.types import EmbeddingReceipt
-
-Facts: TypeAlias = NDArray[np.uint64]
-"""Rows with a source and a vector that don't belong together, shape (n, 5): the `_rowid`, and the prints of both."""
 
 SCHEMA = pa.schema(
     {"row_id": pa.uint64(), "vector_column": pa.string(), "source_column": pa.string(), "reason": pa.string()}
@@ -52,8 +54,6 @@ _NO_VECTOR = "no vector"
 _SOURCE_CHANGED = "source changed"
 UNKNOWN = "unknown"
 _MOST_NOTED = 1_000
-_FACT_NUMBERS = 5
-_ROWS_AT_ONCE = 8_192
 _ATTEMPTS = 10
 
 
@@ -151,10 +151,7 @@ def _with_new_vectors(
 
 def _by_column(found: pa.Table) -> dict[str, NDArray[np.uint64]]:
     columns = found["vector_column"].unique().to_pylist()
-    return {
-        column: found.filter(pa.compute.equal(found["vector_column"], column))["row_id"].to_numpy()
-        for column in columns
-    }
+    return {column: found.filter(pc.equal(found["vector_column"], column))["row_id"].to_numpy() for column in columns}
 
 
 # -- one binding -------------------------------------------------------------------------------------------------------
@@ -193,30 +190,27 @@ class _Judgement:
     unknown: NDArray[np.uint64]
 
 
-_NONE = np.empty(0, np.uint64)
-
-
 def _judge(dataset: Dataset, binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> _Judgement:
     history, judged = history_of(dataset), judged_of(dataset)
     fields = field_ids_of(dataset, [*binding.source_columns, binding.vector_column])
     noted = judged.facts.get(fields[-1], set()) if judged is not None and judged.version > history.mended else set()
-    facts = np.concatenate([_from_noted(noted), *(_separated(each, fields, binding) for each in history.commits)])
-    suspects = _still_so(dataset, binding, facts) if len(facts) else _NONE
+    facts = np.concatenate([_from_noted(noted), *(separated(each, fields, binding) for each in history.commits)])
+    suspects = _still_so(dataset, binding, facts) if len(facts) else NO_ROWS
     is_covered = history.unseen is None or (judged is not None and judged.version >= history.unseen)
     if is_covered and not len(suspects):
-        return _Judgement(suspects, _NONE)  # without asking the function for its settings, which may take loading it
-    known = _known_of(binding, ledger)
+        return _Judgement(suspects, NO_ROWS)  # without asking the function for its settings, which may take loading it
+    known = known_vectors(binding, ledger)
     if is_covered:
-        return _Judgement(suspects if known is None else known.not_cleared(dataset, suspects), _NONE)
+        return _Judgement(suspects if known is None else known.not_cleared(dataset, suspects), NO_ROWS)
     doubtful = _doubtful(dataset, binding, known)
     if known is not None:
         suspects = np.intersect1d(np.union1d(suspects, known.made_of_another(dataset, doubtful)), doubtful)
     return _Judgement(suspects, np.setdiff1d(doubtful, suspects))
 
 
-def _doubtful(dataset: Dataset, binding: EmbeddingFunctionConfig, known: _Known | None) -> NDArray[np.uint64]:
+def _doubtful(dataset: Dataset, binding: EmbeddingFunctionConfig, known: KnownVectors | None) -> NDArray[np.uint64]:
     """Ids of the rows with a vector that is not known to be that of their source."""
-    found = [_NONE]
+    found = [NO_ROWS]
     for batch in _batches(dataset, binding):
         row_ids = batch["_rowid"].to_numpy().copy()  # a view would keep the whole batch
         found.append(row_ids if known is None else row_ids[~known.in_step(batch)])
@@ -245,63 +239,13 @@ def _to_noted(
     dataset: Dataset, binding: EmbeddingFunctionConfig, row_ids: NDArray[np.uint64]
 ) -> set[tuple[int, bytes]]:
     names = [*binding.source_columns, binding.vector_column]
-    facts = _prints(_read(dataset, row_ids, names), binding).facts()
+    facts = prints_of(read_rows(dataset, row_ids, names), binding).facts()
     return {(int(fact[0]), fact[1:].tobytes()) for fact in facts}
 
 
 def _from_noted(noted: AbstractSet[tuple[int, bytes]]) -> Facts:
     facts = [np.array([row_id, *np.frombuffer(pair, np.uint64)], np.uint64) for row_id, pair in noted]
-    return np.array(facts, np.uint64).reshape(-1, _FACT_NUMBERS)
-
-
-@dataclass(frozen=True, eq=False)
-class _Prints:
-    """Hashes of rows' sources and vectors, which differ when these do."""
-
-    row_ids: NDArray[np.uint64]
-    sources: Keys
-    vectors: Keys
-
-    def facts(self) -> Facts:
-        return np.column_stack([self.row_ids, self.pairs()])
-
-    def pairs(self) -> NDArray[np.uint64]:
-        return np.hstack([self.sources, self.vectors])
-
-
-def _separated(commit: ForeignCommit, fields: Sequence[int], binding: EmbeddingFunctionConfig) -> Facts:
-    """The rows whose vector *commit* left, or took over, while it changed the source."""
-    after = _prints(commit.rows_after(fields), binding)
-    if not len(after.row_ids):
-        return after.facts()
-    before = _prints(commit.rows_before(fields), binding)
-    return after.facts()[_changed_by_id(before, after) if commit.joins_by_id else _taken_over(before, after)]
-
-
-def _changed_by_id(before: _Prints, after: _Prints) -> NDArray[np.intp]:
-    """Places in *after* of rows that have another source than before, and the vector they had."""
-    order = np.argsort(before.row_ids)
-    places = np.searchsorted(before.row_ids, after.row_ids, sorter=order)
-    was = order[np.minimum(places, len(order) - 1)] if len(order) else np.empty(0, np.intp)
-    if not len(was):
-        return was
-    same_row = before.row_ids[was] == after.row_ids
-    same_source = (before.sources[was] == after.sources).all(axis=1)
-    same_vector = (before.vectors[was] == after.vectors).all(axis=1)
-    return np.flatnonzero(same_row & ~same_source & same_vector & ~_is_null(after.vectors))
-
-
-def _taken_over(before: _Prints, after: _Prints) -> NDArray[np.intp]:
-    """Places in *after* of rows whose vector was there, and only with other sources."""
-    was_there = _are_among(after.vectors, before.vectors)
-    return np.flatnonzero(was_there & ~_are_among(after.pairs(), before.pairs()) & ~_is_null(after.vectors))
-
-
-def _are_among(rows: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of *rows*, shape (n, numbers), are one of *others*."""
-    whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
-    sought, there = (np.ascontiguousarray(each).view(whole).ravel() for each in (rows, others))
-    return np.isin(sought, there)
+    return np.array(facts, np.uint64).reshape(-1, FACT_NUMBERS)
 
 
 def _still_so(dataset: Dataset, binding: EmbeddingFunctionConfig, facts: Facts) -> NDArray[np.uint64]:
@@ -309,140 +253,15 @@ def _still_so(dataset: Dataset, binding: EmbeddingFunctionConfig, facts: Facts) 
     names = [*binding.source_columns, binding.vector_column]
     if dataset.lance.has_stable_row_ids:
         facts = facts[np.argsort(facts[:, 0])]
-        rows = _read(dataset, np.unique(facts[:, 0]), names)
-        return np.concatenate([_NONE, *(_that_are(_prints([batch], binding), facts) for batch in rows)])
-    now = _prints(dataset.scan(Scan(columns=names, with_row_id=True, with_blobs=True)), binding)
-    return now.row_ids[_are_among(now.pairs(), facts[:, 1:])]
-
-
-def _that_are(now: _Prints, facts: Facts) -> NDArray[np.uint64]:
-    """Ids of the rows of which one of *facts* holds, these ordered by row."""
-    if not len(now.row_ids):
-        return _NONE
-    first = np.searchsorted(facts[:, 0], now.row_ids.min(), side="left")
-    end = np.searchsorted(facts[:, 0], now.row_ids.max(), side="right")
-    return now.row_ids[_are_among(now.facts(), facts[first:end])]
-
-
-def _read(dataset: Dataset, row_ids: NDArray[np.uint64], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows with these ids, some at a time."""
-    size = ROWS_AT_ONCE if has_blobs(dataset.schema, columns) else _ROWS_AT_ONCE
-    for start in range(0, len(row_ids), size):
-        some = row_ids[start : start + size].tolist()
-        yield from dataset.rows_by_id(some, columns).combine_chunks().to_batches()
-
-
-def _prints(batches: Iterable[pa.RecordBatch], binding: EmbeddingFunctionConfig) -> _Prints:
-    """The prints of rows whose first columns are the binding's sources and vectors, whatever they are called."""
-    names = [*binding.source_columns, binding.vector_column]
-    row_ids, sources, vectors = [], [], []
-    for batch in batches:
-        rows = pa.RecordBatch.from_arrays(batch.columns[: len(names)], names)
-        row_ids.append(batch["_rowid"].to_numpy().copy())
-        sources.append(input_keys("", "source", source_inputs(rows, binding)))
-        vectors.append(_vector_keys(rows.column(len(names) - 1)))
-    if not row_ids:
-        return _Prints(np.empty(0, np.uint64), np.empty((0, 2), np.uint64), np.empty((0, 2), np.uint64))
-    return _Prints(np.concatenate(row_ids), np.concatenate(sources), np.concatenate(vectors))
-
-
-def _vector_keys(column: pa.Array) -> Keys:
-    return input_keys("", "vector", [None if vector is None else vector.tobytes() for vector in _to_arrays(column)])
-
-
-_NULL_VECTOR = input_keys("", "vector", [None])
-
-
-def _is_null(vectors: Keys) -> NDArray[np.bool_]:
-    null: NDArray[np.bool_] = (vectors == _NULL_VECTOR).all(axis=1)
-    return null
-
-
-def _to_arrays(column: pa.Array) -> list[NDArray[Any] | None]:
-    """Each vector, or matrix of vectors, of *column*."""
-    if not pa.types.is_fixed_size_list(column.type):
-        return [None if value is None else np.array(value) for value in column.to_pylist()]
-    size = column.type.list_size
-    flat = column.values.to_numpy(zero_copy_only=False).reshape(-1, size)[column.offset : column.offset + len(column)]
-    if not column.null_count:
-        return list(flat)
-    null = column.is_null().to_numpy(zero_copy_only=False)
-    return [None if null[place] else vector for place, vector in enumerate(flat)]
-
-
-# -- what the ledger knows ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Vectors that one function made of known inputs, for one binding."""
-
-    binding: EmbeddingFunctionConfig
-    ledger: FunctionLedger
-
-    def not_cleared(self, dataset: Dataset, row_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Those of *row_ids* whose vector is not known to be that of their source."""
-        names = [*self.binding.source_columns, self.binding.vector_column]
-        left = [batch["_rowid"].to_numpy()[~self.in_step(batch)] for batch in _read(dataset, row_ids, names)]
-        return np.sort(np.concatenate([_NONE, *left]))
-
-    def in_step(self, rows: pa.RecordBatch) -> NDArray[np.bool_]:
-        """Which of *rows* have the very vector that was made of their source."""
-        keys = input_keys(self.ledger.fingerprint, "source", source_inputs(rows, self.binding))
-        places = self.ledger.find(keys)
-        known = np.flatnonzero(places >= 0)
-        vectors = _to_arrays(rows.column(self.binding.vector_column))
-        in_step = np.zeros(rows.num_rows, bool)
-        for place, made in zip(known, self.ledger.take(places[known].tolist()), strict=True):
-            in_step[place] = _same(made, vectors[place])
-        return in_step
-
-    def made_of_another(self, dataset: Dataset, row_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Those of *row_ids*, none of which is in step, whose vector the function made: of another source then."""
-        if not len(row_ids):
-            return row_ids
-        made = self.made_vectors(_dtype(dataset.schema.field(self.binding.vector_column).type))
-        found = [_NONE]
-        for batch in _read(dataset, row_ids, [self.binding.vector_column]):
-            is_made = made.find(_vector_keys(batch.column(self.binding.vector_column))) >= 0
-            found.append(batch["_rowid"].to_numpy()[is_made])
-        return np.sort(np.concatenate(found))
-
-    def made_vectors(self, dtype: np.dtype[Any]) -> KeyIndex:
-        """Prints of all vectors in the ledger, as a column of *dtype* holds them."""
-        made = KeyIndex(self.ledger.folder)
-        for vectors in self.ledger.vectors():
-            prints = input_keys("", "vector", [vector.astype(dtype).tobytes() for vector in vectors])
-            made.add(prints, np.zeros(len(prints), np.int64))
-        return made
+        rows = read_rows(dataset, np.unique(facts[:, 0]), names)
+        return np.concatenate([NO_ROWS, *(that_are(prints_of([batch], binding), facts) for batch in rows)])
+    now = prints_of(dataset.scan(Scan(columns=names, with_row_id=True, with_blobs=True)), binding)
+    return now.row_ids[are_among(now.pairs(), facts[:, 1:])]
 
 
 def _batches(dataset: Dataset, binding: EmbeddingFunctionConfig) -> Iterator[pa.RecordBatch]:
     names = [*binding.source_columns, binding.vector_column]
     where = f"{quote_identifier(binding.vector_column)} IS NOT NULL"
     yield from dataset.scan(
-        Scan(columns=names, filter=where, with_row_id=True, batch_size=_ROWS_AT_ONCE, with_blobs=True)
+        Scan(columns=names, filter=where, with_row_id=True, batch_size=ROWS_AT_ONCE, with_blobs=True)
     )
-
-
-def _known_of(binding: EmbeddingFunctionConfig, ledger: Ledger | None) -> _Known | None:
-    if ledger is None:
-        return None
-    try:
-        of_function = ledger.of(binding.function.ready())
-    except (EmbeddingError, ImportError):  # the function can't be made here: what it made can't be told
-        return None
-    return None if of_function is None else _Known(binding, of_function)
-
-
-def _same(made: NDArray[Any] | None, stored: NDArray[Any] | None) -> bool:
-    if made is None or stored is None:
-        return False
-    return bool(np.array_equal(made.astype(stored.dtype), stored))
-
-
-def _dtype(kind: pa.DataType) -> np.dtype[Any]:
-    while pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind = kind.value_type
-    dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-    return dtype
