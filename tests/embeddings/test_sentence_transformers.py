@@ -93,6 +93,21 @@ def test_more_texts_than_one_pass_keep_their_order(function: SentenceTransformer
         np.testing.assert_allclose(np.asarray(vectors[i]), embed_query(function, texts[i]), atol=1e-5)
 
 
+def test_texts_of_as_many_tokens_share_a_pass(
+    function: SentenceTransformerEmbeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, passes = function._model, []
+    encode = model.encode
+
+    def encode_seen(texts: Any, **options: Any) -> Any:
+        passes.append([each["text"] for each in texts])
+        return encode(texts, **options)
+
+    monkeypatch.setattr(model, "encode", encode_seen)
+    function.generate_embeddings(["a b c d e f g h", "responsibility!"] * 32)  # of the same length, 10 tokens and 4
+    assert [set(function.count_tokens(each)) for each in passes] == [{10}, {4}]
+
+
 def test_each_role_has_its_prompt(model: Any) -> None:
     function = SentenceTransformerEmbeddings(source_prompt="passage: ", query_prompt="query: ")
     passage, query, bare = model.encode(["passage: cats", "query: cats", "cats"], normalize_embeddings=True)
