@@ -70,6 +70,7 @@ class Upkeep(Embedding):
 
     def _remember(self, older_than: timedelta) -> None:
         """Note what `verify` finds if versions of that age, which tell it, are there to be deleted."""
+        self._shown.refresh()
         earlier = versions.list_versions(self._shown)[:-1]
         if self._bindings and earlier and earlier[0]["timestamp"] <= datetime.now() - older_than:
             lifecycle.freshness.remember(self._shown, self._bindings, self._records.ledger)

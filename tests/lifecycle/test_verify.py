@@ -290,6 +290,20 @@ def test_our_own_cleanup_keeps_what_it_would_forget(clean: str, tmp_path: Path) 
     assert stale(table) == {}
 
 
+@pytest.mark.parametrize("clean", ["optimize", "cleanup_old_versions"])
+def test_a_cleanup_by_a_handle_that_has_not_seen_the_last_versions_forgets_nothing(clean: str, tmp_path: Path) -> None:
+    table = given(tmp_path)
+    (tmp_path / "same").symlink_to(Path(table.uri).parent)
+    elsewhere = lancelike.connect(tmp_path / "same").open_table(table.name)
+    for _ in range(3):
+        table.update(where="id = 3", values={"n": 1})
+    if clean == "optimize":
+        elsewhere.optimize(cleanup_older_than=timedelta(0))
+    else:
+        elsewhere.cleanup_old_versions(timedelta(0))
+    assert stale(elsewhere) == {}
+
+
 @pytest.mark.parametrize("ledger_bytes", [0, 1 << 30])
 def test_what_another_programs_cleanup_hides_is_said_to_be_unknown(ledger_bytes: int, tmp_path: Path) -> None:
     table = given(tmp_path, ledger_bytes=ledger_bytes)
