@@ -7,9 +7,18 @@ from typing import Any
 
 from lancelike.aio.handle import AsyncHandle
 from lancelike.aio.merge import AsyncMergeInsertBuilder
-from lancelike.aio.threads import write
+from lancelike.aio.threads import read, write
 from lancelike.query.predicates import Expression
-from lancelike.types import AddResult, DeleteResult, OnBadVectors, OnEmbeddingError, Rows, UpdateResult, WriteMode
+from lancelike.types import (
+    AddResult,
+    DeleteResult,
+    EmbeddingPlan,
+    OnBadVectors,
+    OnEmbeddingError,
+    Rows,
+    UpdateResult,
+    WriteMode,
+)
 
 
 class AsyncWriting(AsyncHandle):
@@ -79,20 +88,40 @@ class AsyncWriting(AsyncHandle):
             EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
             ValueError: Not exactly one of the four is given.
         """
-        if sum(given is not None for given in (updates, updates_sql, values, values_sql)) != 1:
-            raise ValueError("update takes exactly one of updates= and updates_sql= (or values= and values_sql=)")
-        table = self._blocking
+        table, new = self._blocking, _new_values(updates, updates_sql, values, values_sql)
         return await write(
-            lambda: table.update(
-                where,
-                values if updates is None else updates,
-                values_sql=values_sql if updates_sql is None else updates_sql,
-                on_embedding_error=on_embedding_error,
-                budget_tokens=budget_tokens,
-            )
+            lambda: table.update(where, **new, on_embedding_error=on_embedding_error, budget_tokens=budget_tokens)
         )
+
+    async def plan_update(
+        self,
+        updates: Mapping[str, Any] | None = None,
+        *,
+        where: Expression | None = None,
+        updates_sql: Mapping[str, Expression] | None = None,
+        values: Mapping[str, Any] | None = None,
+        values_sql: Mapping[str, Expression] | None = None,
+    ) -> EmbeddingPlan:
+        """What `update` with the same arguments would embed and reuse; no function is called, and nothing changed."""
+        table, new = self._blocking, _new_values(updates, updates_sql, values, values_sql)
+        return await read(lambda: table.plan_update(where, **new))
 
     async def delete(self, where: Expression) -> DeleteResult:
         """Delete the rows that match *where*, a SQL filter or an `Expr`."""
         table = self._blocking
         return await write(lambda: table.delete(where))
+
+
+def _new_values(
+    updates: Mapping[str, Any] | None,
+    updates_sql: Mapping[str, Expression] | None,
+    values: Mapping[str, Any] | None,
+    values_sql: Mapping[str, Expression] | None,
+) -> dict[str, Any]:
+    """The arguments of `Table.update` that say what is set to what."""
+    if sum(given is not None for given in (updates, updates_sql, values, values_sql)) != 1:
+        raise ValueError("update takes exactly one of updates= and updates_sql= (or values= and values_sql=)")
+    return {
+        "values": values if updates is None else updates,
+        "values_sql": values_sql if updates_sql is None else updates_sql,
+    }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lancelike.ingest.rereading import BindingsIn, until_written
     from lancelike.ingest.setting import literal_for
     from lancelike.ingest.sources import limits_of
-    from lancelike.ingest.update import refresh_computed, update_rows
+    from lancelike.ingest.update import plan_update, refresh_computed, update_rows
     from lancelike.ingest.vectors import fit_vectors
 
 _HOMES = {
@@ -45,6 +45,7 @@ _HOMES = {
     "limits_of": "sources",
     "literal_for": "setting",
     "merge_rows": "merge",
+    "plan_update": "update",
     "read_batches": "read",
     "refresh_computed": "update",
     "refuse_blob_sources": "pipeline",
@@ -76,6 +77,7 @@ __all__ = [
     "limits_of",
     "literal_for",
     "merge_rows",
+    "plan_update",
     "read_batches",
     "refresh_computed",
     "refuse_blob_sources",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,12 +13,12 @@ from lancelike.errors import ColumnNotFoundError, SchemaError
 from lancelike.ingest.computed import with_computed
 from lancelike.ingest.embed import embed_rows
 from lancelike.ingest.rereading import BindingsIn, until_written
-from lancelike.ledger import Embedder
+from lancelike.ledger import Embedder, Planner
 from lancelike.query.predicates import quote_identifier
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.blobs import has_blobs
-from lancelike.schema.computed import computed_columns, due
-from lancelike.types import RefreshColumnResult, UpdateResult
+from lancelike.schema.computed import ComputedColumn, computed_columns, due
+from lancelike.types import EmbeddingPlan, RefreshColumnResult, UpdateResult
 
 if TYPE_CHECKING:
     from lancelike.storage.dataset import Dataset
@@ -47,27 +49,80 @@ def update_rows(
     if embedder.on_error == "drop":
         raise ValueError("an update leaves no row out: on_embedding_error is 'raise' or 'quarantine'")
     columns = dict(values_sql)
-    touched = {_top_level(column) for column in columns}
 
     def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> UpdateResult:
-        following = due(computed_columns(schema), touched)
-        changed = touched | {each.name for each in following}
-        made_here = {source for binding in bindings for source in binding.source_columns}
-        # Lance updates no blobs that are set
-        if not following and changed.isdisjoint(made_here) and not has_blobs(schema, changed):
+        change = _Change.of(schema, bindings, columns)
+        if change.is_plain:
             rows, version = dataset.update(columns, where, bound=schema.metadata or {})
             return UpdateResult(rows_updated=rows, version=version)
         with embedder:
             rows, version = dataset.rewrite_rows(
-                where,
-                columns,
-                lambda batch: embed_rows(with_computed(batch, following), bindings, changed, embedder),
-                bound=schema.metadata or {},
+                where, columns, lambda batch: change.followed(batch, embedder), bound=schema.metadata or {}
             )
         embedder.rows = rows
         return UpdateResult(rows_updated=rows, version=version, embedding=embedder.finish())
 
     return until_written(write, dataset, bindings_in, embedder)
+
+
+def plan_update(
+    dataset: Dataset,
+    bindings: Sequence[EmbeddingFunctionConfig],
+    values_sql: Mapping[str, str],
+    where: str | None,
+    planner: Planner,
+) -> EmbeddingPlan:
+    """What `update_rows` of the version shown would embed and reuse, from the same steps; no function is called.
+
+    Args:
+        dataset: The table.
+        bindings: Its bindings.
+        values_sql: As in `update_rows`.
+        where: As in `update_rows`.
+        planner: Counts.
+
+    Raises:
+        ColumnNotFoundError: It sets a column that isn't there.
+        QueryError: An expression or *where* can't be read.
+    """
+    change = _Change.of(dataset.schema, bindings, values_sql)
+    if not change.is_plain:
+        for batch in dataset.rows_to_rewrite(where, values_sql):
+            change.followed(batch, planner)
+            planner.rows += batch.num_rows
+    return planner.plan()
+
+
+@dataclass(frozen=True)
+class _Change:
+    """An update, and what follows from it.
+
+    Attributes:
+        bindings: The table's.
+        following: Computed columns that are due.
+        changed: Columns that get new values, those among them.
+        is_plain: Whether Lance can do all of it.
+    """
+
+    bindings: Sequence[EmbeddingFunctionConfig]
+    following: Sequence[ComputedColumn]
+    changed: AbstractSet[str]
+    is_plain: bool
+
+    @classmethod
+    def of(cls, schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig], columns: Iterable[str]) -> _Change:
+        """What follows in a table of *schema* when *columns* are set."""
+        touched = {_top_level(column) for column in columns}
+        following = due(computed_columns(schema), touched)
+        changed = touched | {each.name for each in following}
+        sources = {source for binding in bindings for source in binding.source_columns}
+        # Lance updates no blobs that are set
+        is_plain = not following and changed.isdisjoint(sources) and not has_blobs(schema, changed)
+        return cls(bindings, following, changed, is_plain)
+
+    def followed(self, batch: pa.RecordBatch, embedder: Embedder) -> pa.RecordBatch:
+        """*batch*, whose columns are set, with what is computed of them and the vectors that are made from them."""
+        return embed_rows(with_computed(batch, self.following), self.bindings, self.changed, embedder)
 
 
 def refresh_computed(dataset: Dataset, bindings_in: BindingsIn, column: str, embedder: Embedder) -> RefreshColumnResult:

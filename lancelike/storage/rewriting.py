@@ -6,7 +6,7 @@ keeps its `_rowid`, and the indices on columns that did not change go on coverin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -90,9 +90,7 @@ class Rewrite:
 
     def run(self, dataset: LanceDataset, storage_options: StorageOptions | None) -> int:
         """Rewrite the rows of *dataset*, the latest version, and move it to the version that makes; rows rewritten."""
-        for name in self._columns:
-            if name not in dataset.schema.names:
-                raise ColumnNotFoundError(name, dataset.schema.names)
+        _check_columns(dataset, self._columns)
         rows = _Rows.matching(dataset, self._where)
         if not len(rows.addresses):
             return 0
@@ -119,7 +117,7 @@ class Rewrite:
 
     def _new_rows(self, dataset: LanceDataset, written: _Written) -> Iterator[pa.RecordBatch]:
         schema = dataset.schema
-        for batch in self._matching_rows(dataset):
+        for batch in _matching_rows(dataset, self._where, self._columns, self._errors):
             before = _conform(batch, schema)
             row_ids = batch["_rowid"].to_numpy().copy()  # a view would keep the whole batch
             after = _conform(self._transform(before, row_ids), schema)
@@ -129,17 +127,42 @@ class Rewrite:
             written.changed.update(self._columns, _different(before, after))
             yield after
 
-    def _matching_rows(self, dataset: LanceDataset) -> Iterator[pa.RecordBatch]:
-        expressions = {name: self._columns.get(name, _quoted(name)) for name in dataset.schema.names}
-        with self._errors():
-            scanner = dataset.scanner(
-                columns=expressions,
-                filter=self._where,
-                with_row_id=True,
-                io_buffer_size=read_ahead_bytes(dataset),
-                **with_values(dataset.schema),
-            )
-            yield from (batch for batch in scanner.to_reader() if batch.num_rows)
+
+def _check_columns(dataset: LanceDataset, columns: Iterable[str]) -> None:
+    """See that *dataset* has them all."""
+    for name in columns:
+        if name not in dataset.schema.names:
+            raise ColumnNotFoundError(name, dataset.schema.names)
+
+
+def rows_as_set(
+    dataset: LanceDataset,
+    where: str | None,
+    columns: Mapping[str, str],
+    errors: Callable[[], AbstractContextManager[None]],
+) -> Iterator[pa.RecordBatch]:
+    """The rows that meet *where*, with *columns* set to SQL expressions, in the batches that a rewrite gets."""
+    _check_columns(dataset, columns)
+    for batch in _matching_rows(dataset, where, columns, errors):
+        yield _conform(batch, dataset.schema)
+
+
+def _matching_rows(
+    dataset: LanceDataset,
+    where: str | None,
+    columns: Mapping[str, str],
+    errors: Callable[[], AbstractContextManager[None]],
+) -> Iterator[pa.RecordBatch]:
+    expressions = {name: columns.get(name, _quoted(name)) for name in dataset.schema.names}
+    with errors():
+        scanner = dataset.scanner(
+            columns=expressions,
+            filter=where,
+            with_row_id=True,
+            io_buffer_size=read_ahead_bytes(dataset),
+            **with_values(dataset.schema),
+        )
+        yield from (batch for batch in scanner.to_reader() if batch.num_rows)
 
 
 def among_row_ids(row_ids: NDArray[np.uint64]) -> str:

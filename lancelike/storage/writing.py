@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
@@ -21,7 +21,7 @@ from lancelike.storage.kinds import check_column_types
 from lancelike.storage.merging import MergeClauses, merge
 from lancelike.storage.names import check_column_names
 from lancelike.storage.pulling import Pull, Spool, callers_errors
-from lancelike.storage.rewriting import Rewrite, RowTransform, Transform, among_row_ids
+from lancelike.storage.rewriting import Rewrite, RowTransform, Transform, among_row_ids, rows_as_set
 from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
 from lancelike.storage.transactions import OURS, commit
 from lancelike.types import MergeResult
@@ -152,6 +152,11 @@ class Writing(Showing):
             return int(done["num_rows_updated"]), int(latest.version)
 
         return self.change(run)
+
+    def rows_to_rewrite(self, where: str | None, columns: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+        """What the transform of a `rewrite_rows` with these arguments would get, of the version shown."""
+        checked = {name: check_sql(sql) for name, sql in columns.items()}
+        return rows_as_set(self._searchable(), check_filter(where), checked, self.errors)
 
     def rewrite_rows(
         self,

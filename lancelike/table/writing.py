@@ -11,7 +11,16 @@ from lancelike.merge import LanceMergeInsertBuilder
 from lancelike.query.predicates import Expression, filter_of, sql_of, value_to_sql
 from lancelike.schema.computed import refuse_writes
 from lancelike.table.handle import Handle
-from lancelike.types import AddResult, DeleteResult, OnBadVectors, OnEmbeddingError, Rows, UpdateResult, WriteMode
+from lancelike.types import (
+    AddResult,
+    DeleteResult,
+    EmbeddingPlan,
+    OnBadVectors,
+    OnEmbeddingError,
+    Rows,
+    UpdateResult,
+    WriteMode,
+)
 
 if TYPE_CHECKING:
     from lancelike.ingest import MergeClauses
@@ -117,17 +126,50 @@ class Writing(Handle):
             SchemaError: One of the columns is computed.
             EmbeddingError: A function failed; nothing is changed, and what was paid for is kept.
         """
+        new = self._new_values(values, values_sql)
+        embedder = self._records.embedder(on_embedding_error, budget_tokens)
+        result = ingest.update_rows(self._shown, self._bindings_in, new, filter_of(where), embedder=embedder)
+        self._upkeep.after_write(self._shown)
+        return result
+
+    def plan_update(
+        self,
+        where: Expression | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        values_sql: Mapping[str, Expression] | None = None,
+    ) -> EmbeddingPlan:
+        """What `update` with the same arguments would embed and reuse; no function is called, and nothing changed.
+
+        It equals the receipt of the `update` that follows, if nothing fails and nobody writes meanwhile. The rows that
+        match are read; of an update that embeds nothing it is empty.
+
+        Args:
+            where: As in `update`.
+            values: As in `update`.
+            values_sql: As in `update`.
+
+        Raises:
+            BadDataError: As from `update`.
+            SchemaError: As from `update`.
+        """
+        self._shown.refresh()
+        new, shown = self._new_values(values, values_sql), self._shown.frozen()
+        planner = self._records.planner(shown.schema)
+        return ingest.plan_update(shown, self._bindings_in(shown), new, filter_of(where), planner)
+
+    def _new_values(
+        self, values: Mapping[str, Any] | None, values_sql: Mapping[str, Expression] | None
+    ) -> dict[str, str]:
+        """The SQL expression of each column that an update sets."""
         if (values is None) == (values_sql is None):
             raise ValueError("update takes exactly one of values= and values_sql=")
-        embedder = self._records.embedder(on_embedding_error, budget_tokens)
         if values is not None:
             new = {column: self._literal(column, value) for column, value in values.items()}
         else:
             new = {column: sql_of(value) for column, value in (values_sql or {}).items()}
         refuse_writes(self.schema, [column.strip("`") for column in new])
-        result = ingest.update_rows(self._shown, self._bindings_in, new, filter_of(where), embedder=embedder)
-        self._upkeep.after_write(self._shown)
-        return result
+        return new
 
     def _literal(self, column: str, value: Any) -> str:
         schema = self.schema

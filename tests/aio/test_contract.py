@@ -286,6 +286,7 @@ def test_texts_become_vectors_once(face: Face, uri: str, spy: Spy) -> None:
         assert (await table.plan(rows_of(0, 3))).to_embed == 3
         assert (await table.add(rows_of(0, 3))).embedding.embedded == 3
         assert (await table.add(rows_of(0, 3))).embedding.reused == 3
+        assert (await table.plan_update(where="id = 0", values={"text": "other"})).to_embed == 1
         await table.update(where="id = 0", values={"text": "other"})
         found = await (await table.search("other")).limit(1).to_pydantic(await table.model())
         assert found[0].text == "other"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import lancelike
-from lancelike.errors import BudgetExceeded
+from lancelike.errors import BudgetExceeded, ColumnNotFoundError, QueryError, SchemaError
 from lancelike.types import EmbeddingPlan, EmbeddingReceipt
 from tests.lifecycle.spies import Spy, contents, create_docs, expected, make_spy, make_table, rows_of, vector_of
 
@@ -200,6 +200,61 @@ def test_a_plan_equals_the_receipt_of_the_run(limits: dict[str, int], ledger_byt
     again = table.plan(mixed(7_000))
     assert again.to_embed == (0 if ledger_bytes else len(needed))
     assert (again.requests, again.tokens) == ((0, 0) if ledger_bytes else (plan.requests, plan.tokens))
+
+
+UPDATES: dict[str, dict[str, Any]] = {
+    "new texts": {"values_sql": {"text": "concat(text, '!')"}},
+    "texts that are there": {"values_sql": {"text": "concat('text ', cast(id + 1 as string))"}, "where": "id % 3 = 0"},
+    "one text": {"values": {"text": "the same"}, "where": "id > 5"},
+    "no text": {"values": {"text": None}},
+    "the text as it is": {"values_sql": {"text": "text"}},
+    "a vector": {"values": {"vector": [1.0] * 8, "text": "given"}},
+    "no row": {"values": {"text": "of none"}, "where": "id < 0"},
+    "another column": {"values": {"id": 7}},
+}
+
+
+@pytest.mark.parametrize("ledger_bytes", [1 << 30, 0])
+@pytest.mark.parametrize("update", UPDATES)
+def test_a_plan_of_an_update_equals_its_receipt(update: str, ledger_bytes: int, tmp_path: Path) -> None:
+    spy = make_spy(tmp_path, batch_size=33)
+    table = make_table(tmp_path, spy, data=rows_of(0, 100), ledger_bytes=ledger_bytes)
+    table.add([{"id": 100, "text": None}, {"id": 101, "text": "text 101"}])
+    (tmp_path / "same").symlink_to(tmp_path / "db")
+    unaware = lancelike.connect(tmp_path / "same", ledger_bytes=ledger_bytes).open_table("docs")
+    table.add(rows_of(102, 5_000))
+    spy.forget()
+    before, version = table.to_arrow(), table.version
+    plan = unaware.plan_update(**UPDATES[update])
+    assert (spy.requests, table.version, table.to_arrow()) == ([], version, before)
+    done = table.update(**UPDATES[update]).embedding
+    assert plan == EmbeddingPlan(
+        rows=done.rows,
+        texts=done.texts,
+        reused=done.reused,
+        to_embed=done.embedded,
+        tokens=done.tokens,
+        requests=done.requests,
+    )
+    assert done.requests == len(spy.requests)
+    if update == "new texts":
+        assert (plan.rows, plan.to_embed) == (5_000, 5_000)
+
+
+def test_a_plan_of_an_update_is_refused_as_the_update_is(tmp_path: Path, spy: Spy) -> None:
+    table = make_table(tmp_path, spy, data=rows_of(0, 3))
+    table.add_columns(computed={"twice": "id * 2"})
+    refused: list[tuple[type[Exception], dict[str, Any]]] = [
+        (ValueError, {}),
+        (SchemaError, {"values": {"twice": 4}}),
+        (ColumnNotFoundError, {"values": {"text": "x", "nothing": 4}}),
+        (QueryError, {"values_sql": {"text": "upper("}}),
+        (QueryError, {"values": {"text": "x"}, "where": "id >"}),
+    ]
+    for error, update in refused:
+        for verb in (table.plan_update, table.update):
+            with pytest.raises(error):
+                verb(**update)
 
 
 def test_a_plan_writes_nothing(tmp_path: Path, spy: Spy) -> None:

@@ -86,6 +86,7 @@ def writes(table: Table) -> None:
     assert_type(table.update(where="id = 1", values={"text": "other"}), UpdateResult)
     assert_type(table.delete("id > 10"), DeleteResult)
     assert_type(table.plan([{"id": 4, "text": "x"}]), EmbeddingPlan)
+    assert_type(table.plan_update("id = 1", {"text": "other"}), EmbeddingPlan)
     assert_type(table.embedding_functions, dict[str, EmbeddingFunctionConfig])
 
 
