@@ -76,6 +76,8 @@ def embed_rows(
     bindings: Sequence[EmbeddingFunctionConfig],
     touched_columns: Collection[str],
     embed: EmbedInputs,
+    *,
+    before: pa.RecordBatch | None = None,
 ) -> pa.RecordBatch:
     """*batch* with the vectors made anew whose sources are among *touched_columns*.
 
@@ -86,6 +88,8 @@ def embed_rows(
         bindings: The table's bindings.
         touched_columns: Columns whose values have changed.
         embed: Turns distinct inputs into vectors.
+        before: The sources as they were: a row whose source is the same keeps its vector, if it has one; None makes
+            all anew.
 
     Raises:
         EmbeddingError: A function failed; `.row` is None.
@@ -98,7 +102,9 @@ def embed_rows(
             raise orphaned_error(binding, gone, batch.schema)
         index = batch.schema.get_field_index(binding.vector_column)
         field = batch.schema.field(index)
-        rows = rows.with_data(rows.data.set_column(index, field, pa.nulls(len(rows), field.type)))
+        kept = None if before is None else _kept(batch, before, binding)
+        vectors = pa.nulls(len(rows), field.type) if kept is None else batch.column(index).take(kept)
+        rows = rows.with_data(rows.data.set_column(index, field, vectors))
     for binding in due:
         try:
             rows = fill_lacking(rows, batch.schema, binding, embed)
@@ -106,6 +112,13 @@ def embed_rows(
             error.row = None
             raise
     return rows.data
+
+
+def _kept(batch: pa.RecordBatch, before: pa.RecordBatch, binding: EmbeddingFunctionConfig) -> pa.Array:
+    """The number of each row whose input is what it was, and null for the others."""
+    pairs = zip(source_inputs(before, binding), source_inputs(batch, binding), strict=True)
+    changed = np.array([type(was) is not type(now) or was != now for was, now in pairs], bool)
+    return pa.array(np.arange(len(batch)), mask=changed)
 
 
 def due_bindings(

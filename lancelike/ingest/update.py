@@ -18,6 +18,7 @@ from lancelike.query.predicates import quote_identifier
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.schema.blobs import has_blobs
 from lancelike.schema.computed import ComputedColumn, computed_columns, due
+from lancelike.storage.rewriting import old_name
 from lancelike.types import EmbeddingPlan, RefreshColumnResult, UpdateResult
 
 if TYPE_CHECKING:
@@ -121,8 +122,20 @@ class _Change:
         return cls(bindings, following, changed, is_plain)
 
     def followed(self, batch: pa.RecordBatch, embedder: Embedder) -> pa.RecordBatch:
-        """*batch*, whose columns are set, with what is computed of them and the vectors that are made from them."""
-        return embed_rows(with_computed(batch, self.following), self.bindings, self.changed, embedder)
+        """*batch*, whose columns are set, with what is computed of them and the vectors that are made from them.
+
+        A row whose source is what it was keeps its vector: it may have been given.
+        """
+        sources = dict.fromkeys(source for binding in self.bindings for source in binding.source_columns)
+        there = [source for source in sources if source in batch.schema.names]
+        before = pa.RecordBatch.from_arrays([_before(batch, source) for source in there], there)
+        return embed_rows(with_computed(batch, self.following), self.bindings, self.changed, embedder, before=before)
+
+
+def _before(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """The values of *column* before it was set, or is computed anew."""
+    old = old_name(column)
+    return batch.column(old if old in batch.schema.names else column)
 
 
 def refresh_computed(dataset: Dataset, bindings_in: BindingsIn, column: str, embedder: Embedder) -> RefreshColumnResult:

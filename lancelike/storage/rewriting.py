@@ -27,7 +27,7 @@ from lancelike.types import StorageOptions
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
 RowTransform: TypeAlias = Callable[[pa.RecordBatch, NDArray[np.uint64]], pa.RecordBatch]
-"""Gets whole rows and the `_rowid` of each."""
+"""Gets whole rows, and beside them the old values of what was set, as `old_name` says; and the `_rowid` of each."""
 
 _MOST_RUNS = 16
 _OFFSET_BITS = 32
@@ -120,7 +120,7 @@ class Rewrite:
         for batch in _matching_rows(dataset, self._where, self._columns, self._errors):
             before = _conform(batch, schema)
             row_ids = batch["_rowid"].to_numpy().copy()  # a view would keep the whole batch
-            after = _conform(self._transform(before, row_ids), schema)
+            after = _conform(self._transform(_with_old(before, batch, self._columns), row_ids), schema)
             if after.num_rows != before.num_rows:
                 raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
             written.row_ids.append(row_ids)
@@ -144,7 +144,7 @@ def rows_as_set(
     """The rows that meet *where*, with *columns* set to SQL expressions, in the batches that a rewrite gets."""
     _check_columns(dataset, columns)
     for batch in _matching_rows(dataset, where, columns, errors):
-        yield _conform(batch, dataset.schema)
+        yield _with_old(_conform(batch, dataset.schema), batch, columns)
 
 
 def _matching_rows(
@@ -154,6 +154,7 @@ def _matching_rows(
     errors: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[pa.RecordBatch]:
     expressions = {name: columns.get(name, _quoted(name)) for name in dataset.schema.names}
+    expressions |= {old_name(name): _quoted(name) for name in columns}
     with errors():
         scanner = dataset.scanner(
             columns=expressions,
@@ -163,6 +164,17 @@ def _matching_rows(
             **with_values(dataset.schema),
         )
         yield from (batch for batch in scanner.to_reader() if batch.num_rows)
+
+
+def old_name(column: str) -> str:
+    """What a transform finds the values under that *column*, which is set, had before."""
+    return f"_lancelike_old_{column}"
+
+
+def _with_old(rows: pa.RecordBatch, read: pa.RecordBatch, columns: Iterable[str]) -> pa.RecordBatch:
+    for name in map(old_name, columns):
+        rows = rows.append_column(name, read.column(name))
+    return rows
 
 
 def among_row_ids(row_ids: NDArray[np.uint64]) -> str:

@@ -171,8 +171,9 @@ class Writing(Showing):
         Args:
             where: SQL text of the rows to change; None changes all.
             columns: SQL expression for each column to be set before *transform* sees the rows.
-            transform: Gets batches of whole rows and returns them with columns replaced, the rows in their order. Runs
-                in a thread of Lance's. What it raises comes out as itself, and nothing is changed then.
+            transform: Gets batches of whole rows, and beside them what the set *columns* were, under their `old_name`;
+                returns the rows with columns replaced, in their order. Runs in a thread of Lance's. What it raises
+                comes out as itself, and nothing is changed then.
             bound: Metadata whose functions *transform* follows; None is that of the version shown.
 
         Returns:

@@ -46,6 +46,32 @@ def test_a_source_made_null_makes_its_vector_null(dataset: Any, binding: Embeddi
     assert rows_of(dataset)[1] == (None, None)
 
 
+def test_a_row_whose_source_stays_the_same_keeps_its_vector(
+    schema: pa.Schema, make_dataset: Any, binding: EmbeddingFunctionConfig, function: Counted
+) -> None:
+    given = [1.0, 2.0, 3.0, 4.0]
+    rows = [
+        {"id": 0, "text": None, "vector": given},
+        {"id": 1, "text": "low", "vector": given},
+        {"id": 2, "text": "UP"},
+    ]
+    dataset = make_dataset(ingest(rows, schema, [binding]))
+    assert update_rows(dataset, lambda _: [binding], {"text": "lower(text)"}).embedding.texts == 1
+    assert rows_of(dataset) == {0: (None, given), 1: ("low", given), 2: ("up", vector_of_text("up"))}
+    assert function.sent == ["UP", "up"]
+    update_rows(dataset, lambda _: [binding], {"text": "'low'"}, "id < 2")
+    assert rows_of(dataset) == {0: ("low", vector_of_text("low")), 1: ("low", given), 2: ("up", vector_of_text("up"))}
+
+
+def test_a_vector_that_is_missing_is_made_though_its_source_stays_the_same(
+    dataset: Any, binding: EmbeddingFunctionConfig
+) -> None:
+    update_rows(dataset, lambda _: [binding], {"vector": "NULL"}, "id = 1")
+    assert rows_of(dataset)[1] == ("text1", None)
+    update_rows(dataset, lambda _: [binding], {"text": "text"})
+    assert rows_of(dataset)[1] == ("text1", vector_of_text("text1"))
+
+
 def test_other_columns_need_no_function(dataset: Any) -> None:
     binding = EmbeddingFunctionConfig("vector", "text", Untouchable())
     assert update_rows(dataset, lambda _: [binding], {"id": "id + 100"}, "id = 1").rows_updated == 1

@@ -221,7 +221,11 @@ class TableLife(RuleBasedStateMachine):
         )
 
     def with_text(self, row: Row, text: str | None) -> Row:
-        return self.latest.embedded({**row, "text": text}, self.make)
+        """*row* after an update of its text: the same one leaves the vectors that there are."""
+        state = self.latest
+        if text == row["text"]:
+            return replace(state, rows=[row]).retried(self.make)[0]
+        return state.embedded({**row, "text": text}, self.make)
 
     @rule(above=bounds, step=st.integers(-1, 1))
     def update_number(self, above: int, step: int) -> None:
