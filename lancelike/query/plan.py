@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Scan:
     """Give the values of blob columns, as large_binary, in place of where they are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VectorColumn:
     """A column that holds vectors."""
 
@@ -65,6 +66,17 @@ class VectorColumn:
     value_type: pa.DataType
     multivector: bool = False
     """Whether a row holds a list of vectors."""
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its values."""
+        dtype: np.dtype[Any] = np.dtype(self.value_type.to_pandas_dtype())
+        return dtype
+
+    @cached_property
+    def is_of_bytes(self) -> bool:
+        """Whether its vectors are bytes, whose bits are compared."""
+        return bool(self.dtype == np.uint8)
 
 
 def plan_scan(query: Query, column: VectorColumn | None = None, metric: DistanceType | None = None) -> Scan:
@@ -84,6 +96,11 @@ def plan_scan(query: Query, column: VectorColumn | None = None, metric: Distance
         return _plan_rows(query)
     nearest = {"q": query_vector(query.vector, column, metric), **_nearest(query, column, metric)}
     return _plan_nearest(query, nearest, column)
+
+
+def rows_wanted(query: Query) -> int:
+    """Of a search for the nearest or best: with those that are then skipped."""
+    return (query.limit or DEFAULT_LIMIT) + query.offset
 
 
 def is_batch(query: Query, column: VectorColumn) -> bool:
@@ -112,7 +129,7 @@ def _plan_words(query: Query, words: FullTextSearchQuery) -> Scan:
         columns=_with(SCORE, query.columns),
         filter=query.filter,
         # rows of equal score come in any order: those to be skipped are known once they are sorted, by id
-        limit=(query.limit or DEFAULT_LIMIT) + query.offset,
+        limit=rows_wanted(query),
         with_row_id=True,
         prefilter=not query.postfilter,
         full_text_query=words,
@@ -163,7 +180,7 @@ def _nearest(query: Query, column: VectorColumn, metric: DistanceType | None) ->
     bounded = query.lower_bound is not None or query.upper_bound is not None
     arguments = {
         "column": column.name,
-        "k": (query.limit or DEFAULT_LIMIT) + query.offset,
+        "k": rows_wanted(query),
         "metric": metric,
         "minimum_nprobes": minimum,
         "maximum_nprobes": maximum,
@@ -185,8 +202,8 @@ def _probes(query: Query) -> tuple[int, int | None]:
     return minimum, maximum or None
 
 
-def query_vector(vector: NDArray[Any], column: VectorColumn, metric: DistanceType | None = None) -> Any:
-    """*vector* for *column*, in the form that pylance converts least: an Arrow array, or rows of shape (m, ndims).
+def query_vector(vector: NDArray[Any], column: VectorColumn, metric: DistanceType | None = None) -> NDArray[Any]:
+    """*vector* as Lance takes it for *column*: float64 where it holds these, else float32; C-contiguous.
 
     Raises:
         QueryError: Its length is not the column's, its values don't fit the column's type, or it has no direction and
@@ -196,13 +213,11 @@ def query_vector(vector: NDArray[Any], column: VectorColumn, metric: DistanceTyp
         raise QueryError(
             f"column {column.name!r} holds vectors of {column.ndims} values; the query has {vector.shape[-1]}"
         )
-    if pa.types.is_uint8(column.value_type) and not ((vector >= 0) & (vector <= 255) & (vector % 1 == 0)).all():
+    if column.is_of_bytes and not ((vector >= 0) & (vector <= 255) & (vector % 1 == 0)).all():
         raise QueryError(f"column {column.name!r} holds bytes; the query has values that are no integers from 0 to 255")
     if metric == "cosine" and not vector.any(axis=-1).all():
         raise QueryError("the query vector is zero throughout, which has no cosine distance to anything")
-    dtype = np.dtype(np.float64 if pa.types.is_float64(column.value_type) else np.float32)
-    vector = _cast(vector, dtype)
-    return pa.array(vector) if vector.ndim == 1 else vector
+    return _cast(vector, column.dtype if column.dtype == np.float64 else np.dtype(np.float32))
 
 
 def _cast(vector: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

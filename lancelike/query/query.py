@@ -101,6 +101,9 @@ class Query:
         return "scan" if self.vector is None and self.content is None else "vector"
 
 
+_NOTHING = Query()
+
+
 def query_from(
     search: Any,
     vector_column_name: str | None = None,
@@ -141,7 +144,7 @@ def query_from(
         return Query(full_text_query=full_text_search(search, fts_columns))
     if isinstance(search, FullTextQuery):
         raise QueryError(f"a {type(search).__name__} is no vector and can't be embedded; search with query_type='fts'")
-    return Query(vector_column=vector_column_name, **sought(search))
+    return _NOTHING.with_(vector_column=vector_column_name, **sought(search))
 
 
 def _hybrid(search: Any, vector_column: str | None, fts_columns: str | Sequence[str] | None) -> Query:

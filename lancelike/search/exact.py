@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +18,7 @@ from lancelike.search.codes import CodedQueries, dot_products
 from lancelike.search.looks import Looks
 from lancelike.search.rough import RoughDistances, lengths_of_queries
 from lancelike.storage.held import LARGEST_SQUARED_NORM, SMALLEST_SQUARED_NORM, HeldVectors
-from lancelike.storage.vectors import Positions
+from lancelike.storage.vectors import FEW_BYTES, Positions
 from lancelike.types import DistanceType
 
 CHUNK_BYTES = 64 << 20
@@ -61,8 +60,8 @@ class Nearest:
 
 def can_rank(queries: NDArray[Any]) -> bool:
     """Whether the bounds hold for *queries*, shape (m, ndims): none is too long or too short to be squared."""
-    squared = lengths_of_queries(queries) ** 2
-    return bool(((squared >= SMALLEST_SQUARED_NORM) | (squared == 0)).all() and squared.max() <= LARGEST_SQUARED_NORM)
+    squared = [length**2 for length in lengths_of_queries(queries).tolist()]
+    return all(each == 0 or SMALLEST_SQUARED_NORM <= each <= LARGEST_SQUARED_NORM for each in squared)
 
 
 def nearest(
@@ -126,6 +125,10 @@ class Ranker:
             looks: Theirs.
             out: Which of the rows held can't be found, shape (rows,); None: each can.
         """
+        if looks.is_whole and len(queries) == 1 and (vectors := _few_floats(self._held, queries)) is not None:
+            asked = self._asked(queries, looks)
+            yield from self._ranked(asked, *self._near_by_floats(asked, vectors, out))
+            return
         coded = CodedQueries.of(queries) if queries.shape[1] <= MOST_CODED_NDIMS else None
         products = None if coded is None else dot_products(self._held, coded.codes, looks)
         step = max(1, RANKED_AT_ONCE // max(1, looks.width))
@@ -139,22 +142,33 @@ class Ranker:
             yield from self._ranked(asked, *near)
 
     def _asked(self, queries: NDArray[Any], looks: Looks) -> _Asked:
-        lengths, rough = lengths_of_queries(queries), self._rough_of_all if looks.is_whole else self._rough(looks)
+        lengths, rough = lengths_of_queries(queries), self._rough(looks)
         return _Asked(queries, lengths, looks, rough, rough.float_error(lengths))
 
     def _rough(self, looks: Looks) -> RoughDistances:
-        scales, squared_norms = looks.lay_out(self._held.scales, 0), looks.lay_out(self._held.squared_norms, 0)
-        return RoughDistances(self._metric, self._held.ndims, scales, squared_norms)
-
-    @cached_property
-    def _rough_of_all(self) -> RoughDistances:
-        held = self._held
-        return RoughDistances(self._metric, held.ndims, held.scales[np.newaxis], held.squared_norms[np.newaxis])
+        held, metric = self._held, self._metric
+        known: RoughDistances | None = held.rough.get(metric) if looks.is_whole else None
+        if known is not None:
+            return known
+        scales, squared_norms = looks.lay_out(held.scales, 0), looks.lay_out(held.squared_norms, 0)
+        rough = RoughDistances(metric, held.ndims, scales, squared_norms)
+        if looks.is_whole:
+            held.rough[metric] = rough
+        return rough
 
     def _all(self, asked: _Asked, out: NDArray[np.bool_] | None) -> tuple[Positions, Positions]:
         """The queries' numbers and the positions of all rows that they look at."""
         distances = self._hide(np.zeros((asked.count, asked.looks.width), np.float32), asked, out)
         return asked.looks.rows(np.flatnonzero(distances == 0))
+
+    def _near_by_floats(
+        self, asked: _Asked, vectors: NDArray[np.float32], out: NDArray[np.bool_] | None
+    ) -> tuple[Positions, Positions]:
+        """As `_near_by_codes`, of one query and all *vectors* held: no other first pass of few takes less time."""
+        products = np.einsum("ij,j->i", vectors, asked.queries[0])[np.newaxis]
+        distances = asked.rough.by_floats(products, asked.rough.squared_norms, asked.lengths)
+        places = self.candidates(self._hide(distances, asked, out), asked.float_error)
+        return asked.looks.rows(places)
 
     def _near_by_codes(
         self, asked: _Asked, coded: CodedQueries, products: NDArray[np.float32], out: NDArray[np.bool_] | None
@@ -208,7 +222,7 @@ class Ranker:
         for start in range(0, len(positions), rows):
             some = slice(start, start + rows)
             vectors = self._held.values.at(positions[some])
-            queries = asked.queries[0] if asked.count == 1 else asked.queries[owners[some]]
+            queries = asked.queries if asked.count == 1 else asked.queries[owners[some]]
             exact[some] = exact_distances(vectors, queries, self._metric)
         return exact
 
@@ -279,10 +293,10 @@ class _Asked:
 def exact_distances(vectors: NDArray[Any], queries: NDArray[Any], metric: DistanceType) -> NDArray[np.float64]:
     """Distances of *vectors*, shape (n, ndims), from *queries*, one or as many, in float64."""
     distances, rows = np.empty(len(vectors)), max(1, CHUNK_BYTES // (8 * vectors.shape[1]))
-    wide = np.broadcast_to(queries.astype(np.float64), vectors.shape)
+    wide = np.atleast_2d(queries.astype(np.float64))
     for start in range(0, len(vectors), rows):
         some = slice(start, start + rows)
-        distances[some] = _distances(vectors[some].astype(np.float64), wide[some], metric)
+        distances[some] = _distances(vectors[some].astype(np.float64), wide if len(wide) == 1 else wide[some], metric)
     return distances
 
 
@@ -297,6 +311,14 @@ def _distances(vectors: NDArray[np.float64], queries: NDArray[np.float64], metri
     squared = np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)
     cosines: NDArray[np.float64] = products / np.sqrt(squared)
     return 1 - cosines
+
+
+def _few_floats(held: HeldVectors, queries: NDArray[Any]) -> NDArray[np.float32] | None:
+    """All vectors held, if these are few, of float32 like *queries*, and in one place."""
+    vectors = held.values.matrix
+    if vectors is None or vectors.nbytes > FEW_BYTES or not vectors.dtype == queries.dtype == np.float32:
+        return None
+    return vectors
 
 
 def _float_products(

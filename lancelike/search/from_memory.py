@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.query.comparison import Comparison, comparison_of
-from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch
+from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch, rows_wanted
 from lancelike.query.query import Projection, Query
 from lancelike.schema.blobs import schema_has_blob_field
 from lancelike.search.exact import Nearest, can_rank, nearest
@@ -51,7 +51,7 @@ class MemorySearch:
         metric: Ranked by.
         query: What is asked, its vector of the length that the column has.
         queries: Its vectors, as `query_vectors` has them.
-        scan: Lance's way to the same rows: taken when the vectors can't be held after all.
+        lance: Makes Lance's way to the same rows: taken when the vectors can't be held after all.
         probes: Partitions of the column's index to look into; None: compare with every vector.
     """
 
@@ -61,8 +61,13 @@ class MemorySearch:
     metric: DistanceType
     query: Query
     queries: NDArray[Any]
-    scan: Scan
+    lance: Callable[[], Scan]
     probes: Probes | None
+
+    @property
+    def scan(self) -> Scan:
+        """Lance's way to the same rows."""
+        return self.lance()
 
     def read(self) -> pa.Table:
         """The rows that the scan has, in its order and with its schema."""
@@ -122,7 +127,12 @@ class MemorySearch:
 
     @property
     def _k(self) -> int:
-        return int((self.scan.nearest or {})["k"])
+        return rows_wanted(self.query)
+
+    @property
+    def _skipped(self) -> int:
+        """Rows found that are left out; of several queries, each skips its own later."""
+        return 0 if is_batch(self.query, self.column) else self.query.offset
 
     def _quick(self) -> HeldVectors | None:
         """The vectors, if they are held, and it takes next to no time to rank them."""
@@ -138,7 +148,7 @@ class MemorySearch:
     def _alike(self, held: HeldVectors) -> tuple[Any, ...]:
         """What searches that are ranked at once have in common."""
         query = self.query
-        settings = self.metric, self._k, self.scan.offset, self.probes, query.fast_search
+        settings = self.metric, self._k, query.offset, self.probes, query.fast_search
         return held, *settings, query.lower_bound, query.upper_bound
 
     def _filtered(self, held: HeldVectors) -> Positions | None:
@@ -166,8 +176,8 @@ class MemorySearch:
             found = self._rank_vectors(held, queries, among, lower, upper)
         if after and allowed is not None:
             found = [_at(one, np.isin(one.positions, allowed)) for one in found]
-        if self.scan.offset:  # of several queries, each skips its own
-            found = [_at(one, slice(self.scan.offset, None)) for one in found]
+        if skipped := self._skipped:
+            found = [_at(one, slice(skipped, None)) for one in found]
         return found
 
     def _rank_vectors(
@@ -202,7 +212,7 @@ class MemorySearch:
         return lambda: rows
 
     def _rows(self, held: HeldVectors, found: Sequence[Nearest]) -> pa.Table:
-        positions = np.concatenate([one.positions for one in found])
+        positions = _joined([one.positions for one in found])
         columns = self._at_hand(held.addresses[positions])
         return self._table(held, found, positions, self._take(held.row_ids[positions]) if columns is None else columns)
 
@@ -214,16 +224,18 @@ class MemorySearch:
         columns: pa.Table | Mapping[str, pa.Array],
     ) -> pa.Table:
         """The rows *found*, at *positions*, with *columns* that were read."""
-        made: dict[str, NDArray[Any]] = {
-            DISTANCE: np.concatenate([one.distances for one in found]),
-            QUERY_INDEX: np.repeat(np.arange(len(found), dtype=np.int32), [len(one.positions) for one in found]),
-            ROW_ID: held.row_ids[positions],
-            ROW_ADDRESS: held.addresses[positions],
+        made: dict[str, Callable[[], NDArray[Any]]] = {
+            DISTANCE: lambda: _joined([one.distances for one in found]),
+            QUERY_INDEX: lambda: np.repeat(np.arange(len(found), dtype=np.int32), list(map(_count, found))),
+            ROW_ID: lambda: held.row_ids[positions],
+            ROW_ADDRESS: lambda: held.addresses[positions],
         }
-        schema = self._schema(held)
         if self._has_vectors:
-            made[self.column.name] = held.values.at(positions)
-        arrays = [_made(made[field.name], field) if field.name in made else _column(columns, field) for field in schema]
+            made[self.column.name] = lambda: held.values.at(positions)
+        schema = self._schema(held)
+        arrays = [
+            _made(made[field.name](), field.type) if field.name in made else _column(columns, field) for field in schema
+        ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _at_hand(self, addresses: NDArray[np.uint64]) -> Mapping[str, pa.Array] | None:
@@ -279,26 +291,32 @@ class MemorySearch:
 
 
 def memory_search(
-    query: Query, scan: Scan, dataset: Dataset, column: VectorColumn, cache: VectorCache, *, starts: bool = True
+    query: Query,
+    lance: Callable[[], Scan],
+    dataset: Dataset,
+    column: VectorColumn,
+    cache: VectorCache,
+    *,
+    starts: bool = True,
 ) -> MemorySearch | str:
-    """The search in memory that gives *scan*'s rows, or as near ones; or why there is none.
+    """The search in memory that gives the rows that *lance*'s scan does, or as near ones; or why there is none.
 
     Args:
         query: What is asked.
-        scan: Its plan, through Lance's index, or past it.
+        lance: Makes its plan, through Lance's index, or past it.
         dataset: Where.
         column: Searched.
         cache: Holds vectors.
         starts: Let the cache begin to read vectors that it takes long to read.
     """
-    is_of_bytes, frozen = pa.types.is_uint8(column.value_type), dataset.frozen()
-    metric = query.distance_type or ("hamming" if is_of_bytes else "l2")
-    if (metric == "hamming") != is_of_bytes or not _is_covered(query, facts_of(frozen).names):
+    frozen = dataset.frozen()
+    metric = query.distance_type or ("hamming" if column.is_of_bytes else "l2")
+    if (metric == "hamming") != column.is_of_bytes or not _is_covered(query, facts_of(frozen).names):
         return "the query asks what only Lance's scan does"
     is_held = cache.known(frozen, column) is not None
     if not is_held and (reason := cache.refusal(frozen, column)) is not None:
         return reason
-    queries, k = query_vectors(query, column), int((scan.nearest or {})["k"])
+    queries, k = query_vectors(query, column), rows_wanted(query)
     answers = len(queries) if is_batch(query, column) else 1
     if k * answers > MOST_ROWS or (metric != "hamming" and not can_rank(queries)):
         return "the answer has many rows, or the query values that float32 can't square"
@@ -314,7 +332,7 @@ def memory_search(
         metric=metric,
         query=query,
         queries=queries,
-        scan=scan,
+        lance=lance,
         probes=probes,
     )
 
@@ -339,8 +357,9 @@ def read_together(searches: Sequence[MemorySearch]) -> list[Callable[[], pa.Tabl
 def query_vectors(query: Query, column: VectorColumn) -> NDArray[Any]:
     """The vectors asked for, shape (m, ndims), as the column's type has them; those of float16 as float32."""
     vectors = np.atleast_2d(np.asarray(query.vector))
-    with np.errstate(over="ignore"):
-        vectors = vectors.astype(column.value_type.to_pandas_dtype())
+    if vectors.dtype != column.dtype:
+        with np.errstate(over="ignore"):
+            vectors = vectors.astype(column.dtype)
     return np.ascontiguousarray(vectors, np.float32 if vectors.dtype == np.float16 else None)
 
 
@@ -366,10 +385,20 @@ def _at(found: Nearest, places: slice | NDArray[np.bool_]) -> Nearest:
     return Nearest(found.positions[places], found.distances[places])
 
 
-def _made(values: NDArray[Any], field: pa.Field) -> pa.Array:
-    if values.ndim == 1:
-        return pa.array(values)
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=field.type)
+def _count(found: Nearest) -> int:
+    return len(found.positions)
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _made(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """*values*, none of them missing, as an array of type *kind*: a vector for each row of a matrix."""
+    if values.ndim == 2:
+        elements = _made(values.reshape(-1), kind.value_type)
+        return pa.Array.from_buffers(kind, len(values), [None], children=[elements])
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def _column(read: pa.Table | Mapping[str, pa.Array], field: pa.Field) -> pa.ChunkedArray | pa.Array:

@@ -158,5 +158,7 @@ def lengths_of(squared_norms: NDArray[np.float32]) -> NDArray[np.float32]:
 def lengths_of_queries(queries: NDArray[Any]) -> NDArray[np.float64]:
     """The lengths of *queries*, shape (m, ndims)."""
     wide = queries.astype(np.float64)
+    if len(wide) == 1:
+        return np.array([math.sqrt(wide[0] @ wide[0])])
     lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     return lengths

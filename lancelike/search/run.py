@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.errors import EmbeddingTimeoutError, QueryError, QueryTimeoutError
-from lancelike.query.plan import QUERY_INDEX, ROW_ID, Scan, VectorColumn, is_batch, plan_scan
+from lancelike.query.plan import QUERY_INDEX, ROW_ID, Scan, VectorColumn, is_batch, plan_scan, query_vector
 from lancelike.query.query import Query
 from lancelike.query.results import Answer
 from lancelike.rerankers.tables import RELEVANCE_SCORE
@@ -56,9 +56,13 @@ Bindings: TypeAlias = Sequence[EmbeddingFunctionConfig]
 
 @dataclass(frozen=True, slots=True)
 class SearchPlan:
-    """A scan, and what is left to do with its rows."""
+    """A scan, and what is left to do with its rows.
 
-    scan: Scan
+    Attributes:
+        lance: Makes the scan, which a search in memory does without.
+    """
+
+    lance: Callable[[], Scan]
     hides_row_id: bool = False
     """The scan needed row ids, and nobody asked for them."""
     skipped_per_query: int = 0
@@ -69,6 +73,11 @@ class SearchPlan:
     """Finds the scan's rows with what is in memory."""
     why: str = ""
     """Why Lance searches for vectors, and how; and what the settings are tuned for."""
+
+    @property
+    def scan(self) -> Scan:
+        """Lance's way to the rows."""
+        return self.lance()
 
     def finish(self, rows: pa.Table) -> pa.Table:
         """The rows as they were asked for."""
@@ -190,7 +199,7 @@ class Searcher:
         return {
             "index": through and through.name,
             "index_type": through and through.kind,
-            "distance_type": nearest.get("metric", "hamming" if pa.types.is_uint8(column.value_type) else "l2"),
+            "distance_type": nearest.get("metric", "hamming" if column.is_of_bytes else "l2"),
             "in_memory": memory is not None,
             "nprobes": probes if through else None,
             "refine_factor": nearest.get("refine_factor") if through and not memory else None,
@@ -248,16 +257,16 @@ class Searcher:
             scan = plan_scan(with_words(query, self._dataset))
             scan, why = among_live(scan, self._dataset, indices, reads=starts)
             return SearchPlan(
-                scan,
+                lambda: scan,
                 hides_row_id=_hides_row_id(query, scan),
                 skipped=query.offset,
                 by_score=query.order_by is None,
                 why=why,
             )
-        if query.vector is None:
+        if (vector := query.vector) is None:
             scan = plan_scan(query)
             lookup = None if self._cache is None else key_lookup(query, scan, self._dataset, self._cache)
-            return SearchPlan(scan, hides_row_id=_hides_row_id(query, scan), memory=lookup)
+            return SearchPlan(lambda: scan, hides_row_id=_hides_row_id(query, scan), memory=lookup)
         column = self._column(query)
         if query.reranker is not None:
             _check_single(query, column)
@@ -265,19 +274,20 @@ class Searcher:
         asked = with_metric(query, index)
         tuning = tuning_of(self._dataset, asked, column, index)
         query = with_refinement(with_effort(asked, tuning, "through_lance"), column, index)
-        scan = plan_scan(query, column, query.distance_type)
+        query_vector(vector, column, query.distance_type)  # refuses what can't be searched for
         skipped = query.offset if is_batch(query, column) else 0
         memory: MemorySearch | str = ""
         if self._cache is not None:
+            lance = partial(plan_scan, query, column, query.distance_type)
             by_partitions = with_effort(asked, tuning, "in_memory")
-            memory = memory_search(by_partitions, scan, self._dataset, column, self._cache, starts=starts)
+            memory = memory_search(by_partitions, lance, self._dataset, column, self._cache, starts=starts)
         if isinstance(memory, MemorySearch):
-            return SearchPlan(scan, skipped_per_query=skipped, memory=memory, why=_tuned(tuning, "in_memory"))
+            return SearchPlan(lance, skipped_per_query=skipped, memory=memory, why=_tuned(tuning, "in_memory"))
         scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
         names = [] if index is None or query.bypass_vector_index else [index.name]
         scan, among = among_live(scan, self._dataset, names)
         why = (_why(scan, index, memory) if memory else "") + _tuned(tuning, "through_lance") + among
-        return SearchPlan(scan, skipped_per_query=skipped, why=why)
+        return SearchPlan(lambda: scan, skipped_per_query=skipped, why=why)
 
     @property
     def _bindings(self) -> Bindings:

@@ -48,9 +48,9 @@ _facts: WeakKeyDictionary[Dataset, TableFacts] = WeakKeyDictionary()
 
 def facts_of(dataset: Dataset) -> TableFacts:
     """What is known about the version that *dataset* shows."""
-    facts, version = _facts.get(dataset), dataset.version
-    if facts is None or facts.version != version:
-        schema = dataset.schema
+    facts = _facts.get(dataset)
+    if facts is None or not (dataset.pinned or facts.version == dataset.version):
+        version, schema = dataset.version, dataset.schema
         facts = TableFacts(
             version, schema.names, {column.name: column for column in vector_columns(schema)}, dict(tunings(schema))
         )

@@ -34,16 +34,23 @@ class _Asker(Generic[Question, Answer]):
     """
 
     def __init__(self, question: Question) -> None:
-        self.question, self.answers = question, list[Answer]()
+        self.question = question
+        self.answers: list[Answer] = []
         self.leads, self.expects = False, 0
+        self._gate: threading.Lock | None = None
+
+    def is_to_wait(self) -> None:
+        """Close the gate at which `wait` waits until another thread says `go_on`."""
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wait(self, most_s: float) -> None:
-        self._gate.acquire(timeout=most_s)
+        if self._gate is not None:
+            self._gate.acquire(timeout=most_s)
 
     def go_on(self) -> None:
-        self._gate.release()
+        if self._gate is not None:
+            self._gate.release()
 
 
 class Together(Generic[Question, Answer]):
@@ -69,7 +76,7 @@ class Together(Generic[Question, Answer]):
             answer: Answers several questions, as it does each by itself. If it raises for several, each is answered by
                 the thread that asks it, so that only those fail that can't be answered.
         """
-        asker = _Asker[Question, Answer](question)
+        asker: _Asker[Question, Answer] = _Asker(question)
         with self._lock:
             asker.leads = key not in self._waiting
             waiting = self._waiting.setdefault(key, [])
@@ -79,6 +86,8 @@ class Together(Generic[Question, Answer]):
             elif waiting[0].expects == len(waiting):
                 waiting[0].expects = 0
                 waiting[0].go_on()
+            if asker.expects or not asker.leads:
+                asker.is_to_wait()
         if not asker.leads:
             self._wait(key, asker, -1)
         elif asker.expects:

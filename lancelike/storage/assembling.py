@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from lance import LanceDataset
 from lance.fragment import LanceFragment
 from numpy.typing import NDArray
@@ -139,7 +138,7 @@ class Assembly:
 
 def _takes_partitions(column: VectorColumn) -> bool:
     """Whether an index's partitions are of use: distances between bytes or many vectors are not those of centroids."""
-    return not column.multivector and not pa.types.is_uint8(column.value_type)
+    return not column.multivector and not column.is_of_bytes
 
 
 def _is_whole(part: Part, covered: Mapping[FragmentKey, LanceFragment]) -> bool:
@@ -181,10 +180,10 @@ def _joined(parts: Sequence[Part], column: VectorColumn) -> HeldVectors:
 
 def _nothing(column: VectorColumn) -> HeldVectors:
     ids, numbers, positions = np.empty(0, np.uint64), np.empty(0, np.float32), np.empty(0, np.intp)
-    vectors = np.empty((0, column.ndims), column.value_type.to_pandas_dtype())
+    vectors = np.empty((0, column.ndims), column.dtype)
     return HeldVectors(
         values=Vectors((vectors,)),
-        codes=(vectors.astype(np.uint8 if pa.types.is_uint8(column.value_type) else np.int8),),
+        codes=(vectors.astype(np.uint8 if column.is_of_bytes else np.int8),),
         starts=np.zeros(2, np.intp),
         scales=numbers,
         squared_norms=numbers,

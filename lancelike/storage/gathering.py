@@ -89,7 +89,7 @@ class Gatherer:
         self._fragment_id = next(iter(fragments))[0]
         self._column, self._room, self._slots = column, room, slots
         self._num_rows = rows = sum(int(each.metadata.num_rows) for each in fragments.values())
-        self._dtype = np.dtype(column.value_type.to_pandas_dtype())
+        self._dtype = column.dtype
         self._is_of_bytes = self._dtype == np.uint8
         self._codes = np.empty((rows, column.ndims), np.uint8 if self._is_of_bytes else np.int8)
         self._scales, self._squared_norms = np.zeros(rows, np.float32), np.zeros(rows, np.float32)

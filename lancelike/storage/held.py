@@ -95,6 +95,7 @@ class HeldVectors:
         firsts: Of a column with several vectors a row, the first position of each row; else None.
         partitions: Those of the column's IVF index, if there is one.
         schemas: For whoever searches: schemas of results, by what was asked.
+        rough: For whoever searches: by the metric, what distances are roughly found by.
     """
 
     values: Vectors
@@ -109,6 +110,7 @@ class HeldVectors:
     firsts: Positions | None = None
     partitions: Partitions | None = None
     schemas: dict[Any, pa.Schema] = field(default_factory=dict)
+    rough: dict[DistanceType, Any] = field(default_factory=dict)
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:

@@ -88,7 +88,7 @@ def _mapped(path: str, column: VectorColumn) -> NDArray[Any]:
     """What begins at each number of the file at *path*, shape (places, ndims)."""
     with Path(path).open("rb") as file:
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    dtype = np.dtype(column.value_type.to_pandas_dtype()).newbyteorder("<")
+    dtype = column.dtype.newbyteorder("<")
     numbers = np.frombuffer(memory, dtype, len(memory) // dtype.itemsize)
     return np.lib.stride_tricks.sliding_window_view(numbers, column.ndims)
 

@@ -173,7 +173,7 @@ class VectorCache:
 
     def known(self, dataset: Dataset, column: VectorColumn) -> HeldVectors | None:
         """What `hold` gives, if it was read already."""
-        name, version = _name(dataset, column), _version(dataset.lance)
+        name, version = _name(dataset, column), dataset.version_key
         with self._lock:
             known = self._columns.get(name)
             if known is None or version not in known.versions:

@@ -89,7 +89,7 @@ def bytes_of(num_rows: int, column: VectorColumn, *, mapped: bool = False) -> in
     Codes and values; scale, squared norm, row id and address, in the part and again in the version; places by address
     and of values.
     """
-    values = 0 if mapped or pa.types.is_uint8(column.value_type) else column.value_type.bit_width // 8
+    values = 0 if mapped or column.is_of_bytes else column.dtype.itemsize
     return num_rows * ((1 + values) * column.ndims + 2 * (4 + 4 + 8 + 8) + 8 + 2 * (4 + 8))
 
 

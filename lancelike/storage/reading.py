@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -138,7 +139,7 @@ class Reading(Showing):
             limit=scan.limit,
             offset=scan.offset,
             prefilter=scan.prefilter,
-            nearest=scan.nearest,
+            nearest=_nearest(scan.nearest),
             full_text_query=None if scan.full_text_query is None else lance_query(scan.full_text_query),
             with_row_id=scan.with_row_id,
             with_row_address=scan.with_row_address,
@@ -159,6 +160,13 @@ def _is_filter_read(shown: LanceDataset, scan: Scan) -> bool:
     if scan.full_text_query is None or scan.filter is None or shown.count_rows() > MOST_FILTERED_BY_READING:
         return False
     return all(pa.types.is_primitive(field.type) for field in shown.schema if field.name in scan.filter)
+
+
+def _nearest(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
+    """*arguments* with the vector in the form that pylance converts least: an Arrow array, or rows."""
+    if arguments is None or arguments["q"].ndim == 2:
+        return arguments
+    return {**arguments, "q": pa.array(arguments["q"])}
 
 
 def _projection(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] | dict[str, str] | None:

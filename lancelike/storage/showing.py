@@ -70,6 +70,7 @@ class Showing:
         self._stale: tuple[tuple[int, int] | None, list[StaleBTree]] = (None, [])
         self._frozen: tuple[LanceDataset, Self] | None = None
         self._was_latest: tuple[LanceDataset, Stamp | None] = (shown, None)
+        self._key: tuple[LanceDataset, tuple[int, int]] | None = None
         self._move_to(shown)
         self._manifests = Manifests(None if pinned else self._folder)
 
@@ -128,6 +129,14 @@ class Showing:
     def version(self) -> int:
         """Number of the version shown; versions count from 1."""
         return int(self._readable().version)
+
+    @property
+    def version_key(self) -> tuple[int, int]:
+        """Number and time of the version shown: a table that is made anew counts from 1 again."""
+        shown = self._readable()
+        if self._key is None or self._key[0] is not shown:
+            self._key = shown, (int(shown.version), _timestamp(shown))
+        return self._key[1]
 
     @property
     def lance(self) -> LanceDataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from lancelike.index import IvfFlat
 from lancelike.query import Query
 from lancelike.query.plan import Scan
-from lancelike.search import Searcher
+from lancelike.search import Searcher, exact
 from lancelike.storage import index as indices
 from lancelike.storage import indexing, maintenance, mapped, versions
+from lancelike.storage import vectors as vectors_
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.location import Location
 from lancelike.storage.memory import VectorCache
@@ -127,15 +129,19 @@ def asked(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def maps_small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(mapped, "LEAST_BYTES", 1)
+@contextmanager
+def held(way: str) -> Iterator[None]:
+    """Hold vectors as those of larger tables are: in mapped files, or searched by their codes first; or as few are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "mapped":
+            patch.setattr(mapped, "LEAST_BYTES", 1)
+        elif way == "coded":
+            patch.setattr(exact, "FEW_BYTES", 0)
+            patch.setattr(vectors_, "FEW_BYTES", 0)
         yield
 
 
 @pytest.mark.hypothesis
-@pytest.mark.usefixtures("maps_small_files")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{np.dtype(kind.dtype)}{'-several' if kind.several else ''}")
 def test_every_plan_answers_as_numpy_does(kind: Kind) -> None:
     @settings(max_examples=examples(8))
@@ -146,11 +152,12 @@ def test_every_plan_answers_as_numpy_does(kind: Kind) -> None:
         actions=st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=5),
         asks=st.lists(asked(), min_size=6, max_size=6),
         questions=st.integers(1, 3),
+        way=st.sampled_from(["mapped", "coded", "few"]),
     )
     def run(
-        seed: int, metric: Any, stable: bool, actions: list[Any], asks: list[dict[str, Any]], questions: int
+        seed: int, metric: Any, stable: bool, actions: list[Any], asks: list[dict[str, Any]], questions: int, way: str
     ) -> None:
-        with tempfile.TemporaryDirectory() as directory:
+        with held(way), tempfile.TemporaryDirectory() as directory:
             story, cache = Story(directory, seed, kind, metric, stable), VectorCache(1 << 40)
             vectors = kind.values(questions, np.random.default_rng(seed))
             vectors[:, 0] = 1  # none is zero throughout

@@ -35,7 +35,7 @@ def test_a_sorted_scan_carries_row_ids() -> None:
 def test_a_search_by_default_asks_for_ten_rows_of_twenty_partitions() -> None:
     scan = plan()
     assert scan.nearest is not None
-    assert pa.array(ONE).equals(scan.nearest.pop("q"))
+    np.testing.assert_array_equal(scan.nearest.pop("q"), ONE)
     assert scan.nearest == {
         "column": "vector",
         "k": 10,
@@ -114,7 +114,7 @@ def test_bytes_are_searched_with_bytes() -> None:
     column = VectorColumn("bits", 4, pa.uint8())
     scan = plan_scan(Query(vector=np.array([0, 1, 255, 7])), column)
     assert scan.nearest is not None
-    assert scan.nearest["q"].to_pylist() == [0, 1, 255, 7]
+    assert scan.nearest["q"].tolist() == [0, 1, 255, 7]
     for bad in ([0.5, 0, 0, 0], [256, 0, 0, 0], [-1, 0, 0, 0]):
         with pytest.raises(QueryError, match="column 'bits' holds bytes"):
             plan_scan(Query(vector=np.array(bad)), column)
@@ -123,7 +123,7 @@ def test_bytes_are_searched_with_bytes() -> None:
 def test_a_double_column_keeps_the_query_double() -> None:
     scan = plan_scan(Query(vector=np.full(4, 0.1)), VectorColumn("v", 4, pa.float64()))
     assert scan.nearest is not None
-    assert scan.nearest["q"].to_pylist() == [0.1] * 4
+    assert scan.nearest["q"].tolist() == [0.1] * 4
 
 
 def test_a_query_too_large_for_the_column() -> None:
