@@ -213,7 +213,8 @@ class Ranker:
             order = order[rounded[order] >= self._lower]
         if self._upper is not None:
             order = order[rounded[order] < self._upper]
-        for start, stop in pairwise(np.searchsorted(owners[order], np.arange(asked.count + 1)).tolist()):
+        ends = [len(order)] if asked.count == 1 else owners[order].searchsorted(np.arange(1, asked.count + 1)).tolist()
+        for start, stop in pairwise([0, *ends]):
             its = order[start : min(stop, start + self._k)]
             yield Nearest(positions[its], rounded[its])
 
@@ -256,7 +257,8 @@ class Ranker:
         if errors.ndim == 1 and self._lower is None:
             farthest = self._farthest(_bounds_of_kth(rough, self._k) + errors) + errors
             near = rough <= np.nextafter(np.minimum(farthest, FAR).astype(rough.dtype), np.inf)[:, np.newaxis]
-            return np.flatnonzero(near)
+            places: Positions = near.ravel().nonzero()[0]
+            return places
         errors = errors if errors.ndim == 2 else errors[:, np.newaxis]
         at_most: NDArray[Any] = rough + errors
         if self._lower is not None:

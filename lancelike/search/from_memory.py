@@ -40,6 +40,21 @@ _MADE_BY_SEARCH = re.compile(rf"\b({DISTANCE}|{QUERY_INDEX}|_row\w+)\b", re.IGNO
 """Columns that an expression can't be given where rows are read by id."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the rows of an answer have.
+
+    Attributes:
+        schema: Theirs.
+        fields: Name and type of each of its fields.
+        read: The columns asked for that are not made of vectors and their places: names, or expressions by name.
+    """
+
+    schema: pa.Schema
+    fields: tuple[tuple[str, pa.DataType], ...]
+    read: list[str] | dict[str, str]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemorySearch:
     """One search for the nearest of all rows, or of those that a filter leaves, or that an index's partitions hold.
@@ -205,7 +220,7 @@ class MemorySearch:
 
     def _rows_left(self, held: HeldVectors, found: Nearest) -> Callable[[], pa.Table]:
         """What is left to do for the rows *found*: nothing, if their columns are in memory."""
-        at_hand = self._at_hand(held.addresses[found.positions])
+        at_hand = self._at_hand(held, found.positions)
         if at_hand is None:
             return partial(self._rows, held, [found])
         rows = self._table(held, [found], found.positions, at_hand)
@@ -213,7 +228,7 @@ class MemorySearch:
 
     def _rows(self, held: HeldVectors, found: Sequence[Nearest]) -> pa.Table:
         positions = _joined([one.positions for one in found])
-        columns = self._at_hand(held.addresses[positions])
+        columns = self._at_hand(held, positions)
         return self._table(held, found, positions, self._take(held.row_ids[positions]) if columns is None else columns)
 
     def _table(
@@ -232,18 +247,20 @@ class MemorySearch:
         }
         if self._has_vectors:
             made[self.column.name] = lambda: held.values.at(positions)
-        schema = self._schema(held)
+        shape = self._shape(held)
         arrays = [
-            _made(made[field.name](), field.type) if field.name in made else _column(columns, field) for field in schema
+            _made(made[name](), kind) if name in made else _column(columns, name, kind) for name, kind in shape.fields
         ]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        return pa.Table.from_arrays(arrays, schema=shape.schema)
 
-    def _at_hand(self, addresses: NDArray[np.uint64]) -> Mapping[str, pa.Array] | None:
+    def _at_hand(self, held: HeldVectors, positions: Positions) -> Mapping[str, pa.Array] | None:
         """What the rows have in the columns asked for, if it is in memory; empty if nothing is to be read."""
-        columns = self._read_columns
-        if not columns or not len(addresses):
+        columns = self._shape(held).read
+        if not columns or not len(positions):
             return {}
-        return None if isinstance(columns, Mapping) else self.cache.rows(self.dataset, addresses, columns)
+        if isinstance(columns, Mapping):
+            return None
+        return self.cache.rows(self.dataset, held.addresses[positions], columns)
 
     def _take(self, row_ids: NDArray[np.uint64]) -> pa.Table:
         """What the rows have in the columns asked for; Lance reads one that answers several queries once."""
@@ -266,14 +283,17 @@ class MemorySearch:
         is_plain = not self.column.multivector and "." not in self.column.name
         return is_plain and not isinstance(self.query.columns, Mapping)
 
-    def _schema(self, held: HeldVectors) -> pa.Schema:
+    def _shape(self, held: HeldVectors) -> _Shape:
         """That of the scan's rows, asked for once."""
         query = self.query
         columns = tuple(query.columns.items()) if isinstance(query.columns, Mapping) else tuple(query.columns or ())
         asked = (columns, query.with_row_id, query.with_row_address, is_batch(query, self.column))
-        if asked not in held.schemas:
-            held.schemas[asked] = self._plain_schema() or self.dataset.output_schema(replace(self.scan, filter=None))
-        return held.schemas[asked]
+        shape: _Shape | None = held.shapes.get(asked)
+        if shape is None:
+            schema = self._plain_schema() or self.dataset.output_schema(replace(self.scan, filter=None))
+            fields = tuple((field.name, field.type) for field in schema)
+            shape = held.shapes[asked] = _Shape(schema, fields, self._read_columns)
+        return shape
 
     def _plain_schema(self) -> pa.Schema | None:
         """The scan's schema, if the table's fields are all there is to it: Lance takes a millisecond to say it."""
@@ -401,5 +421,5 @@ def _made(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _column(read: pa.Table | Mapping[str, pa.Array], field: pa.Field) -> pa.ChunkedArray | pa.Array:
-    return read[field.name] if len(read) else pa.array([], field.type)
+def _column(read: pa.Table | Mapping[str, pa.Array], name: str, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    return read[name] if len(read) else pa.array([], kind)

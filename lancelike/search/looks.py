@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -41,6 +42,7 @@ class Looks:
     is_whole: bool = False
 
     @classmethod
+    @lru_cache(maxsize=256)
     def whole(cls, count: int, num_rows: int) -> Self:
         """All of *num_rows* rows, for each of *count* queries."""
         owners, starts, sizes = np.arange(count), np.zeros(count, np.intp), np.full(count, num_rows)
@@ -85,6 +87,8 @@ class Looks:
 
     def fill_rest(self, matrix: NDArray[Any], value: float) -> None:
         """Put *value* where *matrix*, shape (count, width), has no row for a query."""
+        if self.is_whole:
+            return
         for query, total in enumerate(self.totals.tolist()):
             matrix[query, total:] = value
 

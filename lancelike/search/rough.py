@@ -51,6 +51,7 @@ class RoughDistances:
         largest = squared_norms.max(axis=1, initial=0).astype(np.float64)
         self._longest = np.sqrt(largest * (1 + 2 * self._gamma) + self._underflow)
         self._largest_scale = self._scales.max(axis=1, initial=0).astype(np.float64)
+        self._error_terms = self._terms_of_float_error()
 
     def by_codes(
         self, products: NDArray[np.float32], scales: NDArray[np.float32], lengths: NDArray[np.float64]
@@ -97,16 +98,20 @@ class RoughDistances:
 
     def float_error(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
         """The most that distances by floats are off from queries of *lengths*, shape (m,), all rounding included."""
+        constant, linear, square = self._error_terms
+        error: NDArray[np.float64] = (square * lengths + linear) * lengths + constant
+        return error
+
+    def _terms_of_float_error(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """What `float_error` is made of, each by its power of the query's length."""
         gamma, longest, u = self._gamma, self._longest, UNIT_ROUNDOFF
         if self._metric == "cosine":  # gamma of the dot product, half of it of the root of the squared norm
-            return np.full(len(lengths), SLACK * (2 * gamma + 20 * u + self._underflow / SMALLEST_SQUARED_NORM))
-        error: NDArray[np.float64]
+            constant = 2 * gamma + 20 * u + self._underflow / SMALLEST_SQUARED_NORM
+            return np.full_like(longest, SLACK * constant), np.zeros_like(longest), 0.0
         if self._metric == "dot":
-            error = gamma * longest * lengths + 8 * u * (1 + longest * lengths) + self._underflow
-        else:
-            terms = 2 * longest * lengths + longest**2
-            error = gamma * terms + 12 * u * (longest + lengths) ** 2 + 3 * self._underflow
-        return SLACK * error
+            return np.full_like(longest, SLACK * (8 * u + self._underflow)), SLACK * (gamma + 8 * u) * longest, 0.0
+        constant = (gamma + 12 * u) * longest**2 + 3 * self._underflow
+        return SLACK * constant, SLACK * (2 * gamma + 24 * u) * longest, SLACK * 12 * u
 
     def most_coding_error(self, lengths: NDArray[np.float64], lost: NDArray[np.float64]) -> NDArray[np.float64]:
         """No less than any of `coding_error`, which takes as long to compute for all rows as the first pass.

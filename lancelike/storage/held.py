@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.storage.vectors import Positions, Vectors
@@ -94,7 +93,7 @@ class HeldVectors:
         dead: Positions of rows that no search may find, ascending: deleted, or without a vector.
         firsts: Of a column with several vectors a row, the first position of each row; else None.
         partitions: Those of the column's IVF index, if there is one.
-        schemas: For whoever searches: schemas of results, by what was asked.
+        shapes: For whoever searches: shapes of results, by what was asked.
         rough: For whoever searches: by the metric, what distances are roughly found by.
     """
 
@@ -109,7 +108,7 @@ class HeldVectors:
     dead: Positions
     firsts: Positions | None = None
     partitions: Partitions | None = None
-    schemas: dict[Any, pa.Schema] = field(default_factory=dict)
+    shapes: dict[Any, Any] = field(default_factory=dict)
     rough: dict[DistanceType, Any] = field(default_factory=dict)
 
     @property
