@@ -90,6 +90,7 @@ def read_sources(
         for batch in batches:
             yield from reading.add(batch)
         yield from reading.rest()
+    embedder.list_aside()
 
 
 def limits_of(column: str, bindings: Sequence[EmbeddingFunctionConfig]) -> MediaLimits:

@@ -38,6 +38,9 @@ from lancelike.storage import Dataset
 from lancelike.storage.key_index import Keys, KeySet
 from lancelike.types import EmbeddingReceipt, OnEmbeddingError, OnLong
 
+_LISTED_TOGETHER = 1_000
+"""Images and sounds set aside that are listed in one commit."""
+
 
 @dataclass(slots=True)
 class Asked:
@@ -113,6 +116,7 @@ class Embedder:
         self._seconds = 0.0
         self._readmitted: dict[str, set[str]] = {}
         self._unread: set[tuple[str, str]] = set()
+        self._aside: list[UnreadSource] = []
         self._kept_now: set[str] = set()
         self._at_work, self._stopped = threading.Lock(), threading.Event()
         self._call = current_call()
@@ -143,6 +147,7 @@ class Embedder:
             self._stopped.set()
         self.rows = 0
         self._readmitted.clear()
+        self._aside = []
 
     def __call__(self, binding: EmbeddingFunctionConfig, inputs: Sequence[Any]) -> list[Answer]:
         """A vector for each of *inputs*, distinct and none of them None, or the error that stands in its place.
@@ -161,13 +166,20 @@ class Embedder:
             self._seconds += time.perf_counter() - started
 
     def set_aside(self, unread: Sequence[UnreadSource]) -> None:
-        """Count and list images and sounds that could not be read, so that there is nothing to embed.
+        """Count images and sounds that could not be read, so that there is nothing to embed; `list_aside` lists them.
 
         Called while rows are gone through, which may be in another thread than where vectors are made.
         """
         self._unread.update((each.source_column, each.input) for each in unread)
+        self._aside += unread
+        if len(self._aside) >= _LISTED_TOGETHER:
+            self.list_aside()
+
+    def list_aside(self) -> None:
+        """List what was `set_aside` and is not yet listed, as before the rows are written."""
         if self._failures is not None:
-            self._failures.unread.record(unread)
+            self._failures.unread.record(self._aside)
+        self._aside = []
 
     def note_kept(self, keys: Iterable[str]) -> None:
         """Remember for which images and sounds rows are written now, of those for which they were left out before."""

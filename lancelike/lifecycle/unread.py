@@ -74,6 +74,7 @@ def read_again(dataset: Dataset, bindings_in: BindingsIn, failures: TableFailure
     bindings = bindings_in(shown)
     limits = {column: limits_of(column, bindings) for column in {each.source_column for each in waiting}}
     window: list[tuple[UnreadSource, bytes]] = []
+    size = 0
     with embedder, closing(crew_for(limits, bindings)) as crew:
         reading = []
         for each in waiting:
@@ -86,9 +87,11 @@ def read_again(dataset: Dataset, bindings_in: BindingsIn, failures: TableFailure
                 embedder.rows += 1
                 continue
             window.append((each, got))
-            if sum(len(data) for _, data in window) >= WINDOW_BYTES:
+            size += len(got)
+            if size >= WINDOW_BYTES:
                 _store(dataset, bindings_in, window, embedder)
-                window = []
+                window, size = [], 0
+        embedder.list_aside()
         _store(dataset, bindings_in, window, embedder)
 
 

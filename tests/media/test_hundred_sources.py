@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lancelike
+from lancelike import Image
 from lancelike.embeddings import EmbeddingFunctionRegistry, get_registry
 from lancelike.errors import BadInputError
 from lancelike.pydantic import LanceModel, Vector
@@ -47,19 +48,20 @@ def function() -> Quadrants:
     )
 
 
-def table_of(registry: EmbeddingFunctionRegistry, embedding: Quadrants | None = None) -> Any:
+def table_of(registry: EmbeddingFunctionRegistry, embedding: Quadrants | None = None, kind: Any = str) -> Any:
     quadrants = embedding or function()
 
     class Picture(LanceModel):
         id: int
-        url: str = quadrants.SourceField()
+        url: kind = quadrants.SourceField()
         vector: Vector(12) = quadrants.VectorField()  # type: ignore[valid-type]
 
     return lancelike.connect("memory://").create_table("pictures", schema=Picture)
 
 
 @pytest.mark.timeout(120)
-def test_a_hundred_sources(web: Web, registry: EmbeddingFunctionRegistry) -> None:
+@pytest.mark.parametrize("kind", [str, Image | None], ids=["addresses", "bytes"])
+def test_a_hundred_sources(kind: Any, web: Web, registry: EmbeddingFunctionRegistry) -> None:
     good, bad = good_pages(web), bad_pages(web)
     urls = {f"good: {name}": url for name, url in good.items()} | {
         f"bad: {name}": url for name, (url, _) in bad.items()
@@ -68,7 +70,7 @@ def test_a_hundred_sources(web: Web, registry: EmbeddingFunctionRegistry) -> Non
         {"id": i, "url": f"{url}{'&' if '?' in url else '#'}{i}" if i >= len(urls) else url}
         for i, url in enumerate(islice(cycle(urls.values()), 100))
     ]
-    table = table_of(registry)
+    table = table_of(registry, kind=kind)
     started = time.monotonic()
     receipt = table.add(rows, on_embedding_error="quarantine").embedding
     took_s = time.monotonic() - started
@@ -77,13 +79,15 @@ def test_a_hundred_sources(web: Web, registry: EmbeddingFunctionRegistry) -> Non
     reasons = dict(bad.values())
     names = dict(zip([row["id"] for row in rows], cycle(urls), strict=False))
     for row in table.to_arrow().to_pylist():
-        name = names[row["id"]]
-        if name.startswith("good") and "?" not in row["url"]:
+        name, url = names[row["id"]], rows[row["id"]]["url"]
+        if name.startswith("good") and "?" not in url:
             np.testing.assert_allclose(row["vector"], VECTOR, atol=0.05, err_msg=name)
         elif name.startswith("bad"):
             assert row["vector"] is None, name
-            assert errors[row["url"]]["error_class"] == reasons[row["url"].partition("#")[0]], name
-            assert len(errors[row["url"]]["message"]) > 10
+            assert kind is str or row["url"] is None, name
+            assert errors[url]["error_class"] == reasons[url.partition("#")[0]], name
+            assert len(errors[url]["message"]) > 10
+            assert errors[url]["row_id"] is not None
     assert receipt.failed == len(errors)
     assert receipt.requests == 1
     assert took_s < TIMEOUT_S + SLACK_S

@@ -20,6 +20,7 @@ from lancelike.embeddings import EmbeddingFunction, get_registry
 from lancelike.errors import BadDataError
 from lancelike.media.urls import has_secret
 from lancelike.pydantic import LanceModel, Vector
+from lancelike.storage import Dataset, Location
 from tests.media.drawing import VECTOR, encoded, picture, sound
 from tests.media.quadrants import Quadrants
 from tests.media.web import HOST, Web, serving
@@ -438,3 +439,13 @@ def test_rows_are_in_order_whatever_comes_first(db: lancelike.DBConnection, tmp_
     rows[700]["photo"] = "/gone.png"
     table.add(iter(rows), on_embedding_error="drop")
     assert table.to_arrow()["id"].to_pylist() == [i for i in range(1_500) if i != 700]
+
+
+def test_many_dead_ones_are_listed_in_few_commits(db: lancelike.DBConnection) -> None:
+    table, _ = pictures(db)
+    table.add([{"id": i, "photo": f"/gone/{i}.png"} for i in range(2_500)], on_embedding_error="quarantine")
+    records = Dataset.open(Location(db.uri).child("_lancelike/unread"), "pictures")
+    assert records.version <= 8
+    assert table.embedding_errors().num_rows == 2_500
+    assert table.retry_failed().failed == 2_500
+    assert set(table.embedding_errors()["attempts"].to_pylist()) == {2}
