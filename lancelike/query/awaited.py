@@ -243,7 +243,7 @@ class AsyncQuery(AsyncStandardQuery):
                 function makes vectors of.
 
         Raises:
-            QueryError: The vector is empty, ragged or has values that are no finite numbers.
+            QueryError: The vector is None, empty, ragged or has values that are no finite numbers.
         """
         return AsyncVectorQuery(self._open_query, self._read, self._query)._with(**sought(query_vector))
 

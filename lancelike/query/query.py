@@ -163,9 +163,11 @@ def sought(search: Any) -> dict[str, Any]:
     """Fields of a query that searches by *search*: a vector, or content to embed.
 
     Raises:
-        QueryError: The vector is empty, ragged or has values that are no finite numbers.
+        QueryError: The vector is None, empty, ragged or has values that are no finite numbers.
         MediaError: The samples of a sound are none, or have no rate.
     """
+    if search is None:
+        raise QueryError("None is near nothing; give a vector, or what the column's function makes one of")
     search = _typed_sounds(search)
     vector = _as_vectors(search)
     return {"vector": None, "content": search} if vector is None else {"vector": vector, "content": None}

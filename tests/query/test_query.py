@@ -14,6 +14,7 @@ import torch
 
 from lancelike.errors import QueryError
 from lancelike.query import Query, query_from
+from lancelike.query.query import sought
 
 
 def test_none_is_a_scan() -> None:
@@ -116,6 +117,8 @@ def test_kinds_of_search() -> None:
     assert query_from("text").query_type == "vector"
     assert query_from("text", embeds_texts=False).query_type == "fts"
     assert query_from("text", query_type="hybrid").query_type == "hybrid"
+    with pytest.raises(QueryError, match="None is near nothing"):
+        sought(None)
     with pytest.raises(QueryError, match=r"vector\(...\).text\(...\)"):
         query_from(([1.0, 2.0], "text"), query_type="hybrid")
     assert query_from([1.0], query_type="vector").query_type == "vector"
