@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pyarrow as pa
 
+from lancelike.aio.closing import Closing
 from lancelike.aio.job import AsyncJob
 from lancelike.aio.table import AsyncTable
 from lancelike.aio.threads import read, write
@@ -25,7 +26,7 @@ from lancelike.types import CreateMode, IndexPolicy, OnBadVectors, OnEmbeddingEr
 __all__ = ["AsyncConnection", "connect_async", "connect_namespace_async"]
 
 
-class AsyncConnection:
+class AsyncConnection(Closing):
     """A database; made by `lancelike.connect_async`. May be used from several event loops."""
 
     def __init__(self, connection: DBConnection) -> None:
@@ -55,18 +56,6 @@ class AsyncConnection:
     def close(self) -> None:
         """Let the database go; its tables stay open, and any other use of this is a ConnectionClosedError."""
         self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         if self._connection is None:

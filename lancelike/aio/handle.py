@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lancelike.aio.closing import Closing
 from lancelike.aio.threads import read
 from lancelike.embeddings import EmbeddingFunctionConfig
 from lancelike.errors import TableClosedError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lancelike.schema.model import LanceModel
 
 
-class AsyncHandle:
+class AsyncHandle(Closing):
     """The blocking handle, which threads call while this one awaits.
 
     Args:
@@ -40,18 +41,6 @@ class AsyncHandle:
     def close(self) -> None:
         """Let the table go; any other use of this handle is a TableClosedError from now on, and calls under way end."""
         self._table = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         if self._table is None:

@@ -111,18 +111,13 @@ class StreamingDataset(IterableDataset):  # type: ignore[misc]  # torch is optio
         self._num_splits = world_size if num_splits is None else num_splits
         if self._num_splits % world_size:
             raise ValueError(f"num_splits ({self._num_splits}) must be divisible by world_size ({world_size})")
-        for name, number in (
-            ("read_batch_size", read_batch_size),
-            ("io_queue_depth", io_queue_depth),
-            ("transform_parallelism", transform_parallelism),
-            ("transform_queue_depth", transform_queue_depth),
-        ):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be greater than 0, got {number}")
-        if on_transform_error not in ("raise", "skip", "warn") and not callable(on_transform_error):
-            raise ValueError(
-                f"on_transform_error must be 'raise', 'skip', 'warn' or a callable: {on_transform_error!r}"
-            )
+        _check_numbers(
+            read_batch_size=read_batch_size,
+            io_queue_depth=io_queue_depth,
+            transform_parallelism=transform_parallelism,
+            transform_queue_depth=transform_queue_depth,
+        )
+        _check_policy(on_transform_error)
         self._shuffle, self._epoch, self._filter, self._columns = shuffle, epoch, filter_of(filter), columns
         self._shuffle_seed = random.randrange(2**32) if shuffle_seed is None else shuffle_seed
         self._clump_size, self._factory = shuffle_clump_size, connection_factory
@@ -425,3 +420,14 @@ class StreamingDataset(IterableDataset):  # type: ignore[misc]  # torch is optio
         self.__dict__.update(state)
         if "_shared" not in state:
             self._share()
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be greater than 0, got {number}")
+
+
+def _check_policy(on_transform_error: object) -> None:
+    if on_transform_error not in ("raise", "skip", "warn") and not callable(on_transform_error):
+        raise ValueError(f"on_transform_error must be 'raise', 'skip', 'warn' or a callable: {on_transform_error!r}")
