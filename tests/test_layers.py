@@ -32,6 +32,7 @@ LAYERS = (
     ["merge"],
     ["table"],
     ["namespaces"],
+    ["tables"],
     ["database"],
     ["permutation"],
     ["aio"],
