@@ -206,7 +206,7 @@ def test_a_model_that_is_nowhere_is_an_error_at_once() -> None:
     function = SentenceTransformerEmbeddings(name="no-such/model")
     with pytest.raises(EmbeddingFunctionUnavailable, match="'no-such/model' can't be loaded") as caught:
         embed_sources(function, ["a"])
-    assert "name= a folder" in caught.value.hint
+    assert "a folder that holds the model" in caught.value.hint
     assert caught.value.row == 0
     assert isinstance(caught.value, EmbeddingError)
     assert caught.value.__cause__ is not None

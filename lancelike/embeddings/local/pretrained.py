@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 from lancelike._optional import require
 from lancelike.embeddings.local.folder import LONGEST_TOKENS, position_offset
 from lancelike.embeddings.local.texts import valid_text
-from lancelike.embeddings.local.towers import LocalTowers, Texts, loading, not_loaded
+from lancelike.embeddings.local.towers import LocalTowers, Texts, loading
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.embeddings.providers.sentence_transformers import no_progress_bar
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
@@ -121,8 +122,7 @@ def _load(
             model = transformers.AutoModel.from_pretrained(place, dtype=getattr(torch, dtype), **options)
         processor = transformers.AutoProcessor.from_pretrained(place, **options)
     except Exception as error:
-        hint = "give name= a folder that holds the model, or a model of the hub while the hub can be reached"
-        raise not_loaded(function, name, error, hint) from error
+        raise not_loaded(function, name, error) from error
     if lacking := [method for method in methods if not hasattr(model, method)]:
         raise EmbeddingFunctionUnavailable(
             f"the model {name!r} is a {type(model).__name__}, which has no {', '.join(lacking)}",

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from lancelike._optional import require
 from lancelike.embeddings.local.texts import valid_text
 from lancelike.embeddings.media import MediaEmbeddingFunction
-from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
 loading = threading.Lock()
@@ -69,9 +68,3 @@ class LocalTowers(MediaEmbeddingFunction):
         features = features.float()
         vectors: Vectors = (functional.normalize(features, dim=-1) if self.normalize else features).cpu().numpy()
         return vectors
-
-
-def not_loaded(function: str, model: str, error: Exception, hint: str) -> EmbeddingFunctionUnavailable:
-    """The error of a model that can't be loaded, because of *error*."""
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return EmbeddingFunctionUnavailable(f"the model {model!r} can't be loaded: {reason}", function=function, hint=hint)

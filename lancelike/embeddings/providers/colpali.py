@@ -13,7 +13,8 @@ from pydantic import Field
 from lancelike._optional import require
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import valid_text
-from lancelike.embeddings.local.towers import loading, not_loaded
+from lancelike.embeddings.local.towers import loading
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.embeddings.media import MediaEmbeddingFunction
 from lancelike.embeddings.providers.sentence_transformers import no_progress_bar
 from lancelike.errors import EmbeddingFunctionUnavailable

@@ -22,7 +22,8 @@ from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.filterbanks import log_mel_filterbanks
 from lancelike.embeddings.local.pixels import Pixels
 from lancelike.embeddings.local.texts import valid_text
-from lancelike.embeddings.local.towers import LocalTowers, Texts, loading, not_loaded
+from lancelike.embeddings.local.towers import LocalTowers, Texts, loading
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Modality, Vectors
 

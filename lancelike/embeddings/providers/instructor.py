@@ -15,6 +15,7 @@ from lancelike._optional import require
 from lancelike.embeddings.base import TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import passes_by_length, valid_text
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.embeddings.providers.sentence_transformers import (
     FORWARD_BATCH_SIZE,
     LoadedModel,
@@ -22,7 +23,6 @@ from lancelike.embeddings.providers.sentence_transformers import (
     least,
     max_tokens,
 )
-from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
 _loading = threading.Lock()
@@ -123,11 +123,7 @@ def _load_model(name: str, device: str, quantize: bool) -> LoadedModel:
     try:
         model = package.SentenceTransformer(name, device=device)
     except Exception as error:
-        raise EmbeddingFunctionUnavailable(
-            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
-            function="instructor",
-            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
-        ) from error
+        raise not_loaded("instructor", name, error) from error
     model.set_pooling_include_prompt(False)  # done by the package only for the names hkunlp/instructor-*
     return LoadedModel(_quantized(model) if quantize else model, threading.Lock())
 

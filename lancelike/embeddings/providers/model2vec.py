@@ -14,7 +14,7 @@ from lancelike._optional import require
 from lancelike.embeddings.base import TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import valid_text
-from lancelike.errors import EmbeddingFunctionUnavailable
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.types import Vectors
 
 _loading = threading.Lock()
@@ -72,8 +72,4 @@ def _load_model(name: str, dim: int | None) -> Any:
     try:
         return model2vec.StaticModel.from_pretrained(name, dimensionality=dim, force_download=False)
     except Exception as error:
-        raise EmbeddingFunctionUnavailable(
-            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
-            function="model2vec",
-            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
-        ) from error
+        raise not_loaded("model2vec", name, error) from error

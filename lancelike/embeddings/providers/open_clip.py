@@ -14,7 +14,8 @@ from lancelike._optional import require
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.pixels import Pixels
 from lancelike.embeddings.local.texts import valid_text
-from lancelike.embeddings.local.towers import LocalTowers, Texts, loading, not_loaded
+from lancelike.embeddings.local.towers import LocalTowers, Texts, loading
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.types import Modality, Vectors
 
 CLASS = "OpenClipEmbeddings"
@@ -133,7 +134,7 @@ def _load(name: str, pretrained: str, device: str) -> LoadedClip:
         tokenizer = open_clip.get_tokenizer(place)
     except Exception as error:
         hint = "give name= a folder, or pretrained= a file or a tag of the model while the hub can be reached"
-        raise not_loaded("open-clip", f"{name}, {pretrained}", error, hint) from error
+        raise not_loaded("open-clip", name, error, hint, weights=pretrained) from error
     side = Texts(tokenizer, int(tokenizer.context_length), threading.Lock())
     model.eval()
     return LoadedClip(model, Pixels(preprocess), side, _length_of_vectors(model, tokenizer, device))

@@ -21,6 +21,7 @@ from lancelike._torchvision import declare_operators
 from lancelike.embeddings.base import Role, TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.texts import passes_by_length, valid_text
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.errors import EmbeddingFunctionUnavailable, SchemaError
 from lancelike.types import Vectors
 
@@ -278,11 +279,7 @@ def load_model(source: ModelSource) -> LoadedModel:
                 model_kwargs=_model_settings(source),
             )
     except Exception as error:
-        raise EmbeddingFunctionUnavailable(
-            f"the model {source.name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
-            function="sentence-transformers",
-            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
-        ) from error
+        raise not_loaded("sentence-transformers", source.name, error) from error
     return LoadedModel(model, threading.Lock())
 
 

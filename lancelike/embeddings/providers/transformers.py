@@ -14,8 +14,8 @@ from lancelike.embeddings.base import TextEmbeddingFunction
 from lancelike.embeddings.description import FunctionDescription
 from lancelike.embeddings.local.folder import LONGEST_TOKENS, position_offset
 from lancelike.embeddings.local.texts import passes_by_length, valid_text
+from lancelike.embeddings.local.unloaded import not_loaded
 from lancelike.embeddings.providers.sentence_transformers import FORWARD_BATCH_SIZE
-from lancelike.errors import EmbeddingFunctionUnavailable
 from lancelike.types import Vectors
 
 _loading = threading.Lock()
@@ -108,11 +108,7 @@ def _load(name: str, device: str, trust_remote_code: bool) -> LoadedTransformer:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
         model = transformers.AutoModel.from_pretrained(name, trust_remote_code=trust_remote_code).to(device).eval()
     except Exception as error:
-        raise EmbeddingFunctionUnavailable(
-            f"the model {name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
-            function="huggingface",
-            hint="give name= a folder that holds the model, or a model of the hub while the hub can be reached",
-        ) from error
+        raise not_loaded("huggingface", name, error) from error
     config = model.config.to_dict()
     positions = config.get("max_position_embeddings", LONGEST_TOKENS) - position_offset(config)
     return LoadedTransformer(tokenizer, model, min(tokenizer.model_max_length, positions), threading.Lock())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from lancelike.embeddings.providers.remote import JSONClient, Model, made_once
 from lancelike.embeddings.providers.remote_images import RemoteImageFunction, in_base64
 from lancelike.embeddings.retrying import Verdict
 from lancelike.embeddings.variables import process_variables
-from lancelike.errors import VariableNotFoundError
+from lancelike.errors import EmbeddingFunctionUnavailable, VariableNotFoundError
 from lancelike.media.formats import mime_type
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -143,7 +144,12 @@ class VertexMultimodalEmbeddings(RemoteImageFunction):
         try:
             credentials, project = auth.default(scopes=[SCOPE])
         except auth.exceptions.DefaultCredentialsError as error:
-            if process_variables.first([CREDENTIALS_VARIABLE]):
+            if os.environ.get(CREDENTIALS_VARIABLE):
                 raise
-            raise VariableNotFoundError(CREDENTIALS_VARIABLE) from error
+            raise EmbeddingFunctionUnavailable(
+                f"{self.label} finds no credentials of Google Cloud",
+                function=self.label,
+                hint="sign in with `gcloud auth application-default login`, or set the environment variable "
+                f"{CREDENTIALS_VARIABLE} to a file of them",
+            ) from error
         return credentials, project
