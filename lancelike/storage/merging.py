@@ -7,36 +7,22 @@ and replayed on what the other left; on a table without fragments both replace t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 from lance import LanceDataset, LanceOperation
 
 from lancelike.calls import current_call
+from lancelike.storage.joining import MergeClauses, NewRows, join
 from lancelike.storage.transactions import commit
 from lancelike.types import StorageOptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeClauses:
-    """What a merge does; `Dataset.merge` says what each means."""
-
-    on: Sequence[str]
-    when_matched_update_all: bool
-    when_matched_where: str | None
-    when_not_matched_insert_all: bool
-    when_not_matched_by_source_delete: bool
-    by_source_condition: str | None
-    use_index: bool
 
 
 def merge(
     dataset: LanceDataset,
     clauses: MergeClauses,
-    rows: pa.Table | pa.RecordBatchReader,
+    rows: NewRows,
     storage_options: StorageOptions | None,
     committing: Callable[[], AbstractContextManager[None]],
 ) -> dict[str, int]:
@@ -52,6 +38,16 @@ def merge(
     Raises:
         lance.commit.CommitConflictError: Another writer got in the way; to be run again on a newer version.
     """
+    with current_call().before_commit():
+        operation, counts = join(dataset, clauses, rows, storage_options) or _joined_by_lance(dataset, clauses, rows)
+        operation = _exclusive(dataset, operation)
+    with committing():
+        committed = commit(dataset, operation, storage_options)
+    dataset._ds = committed._ds
+    return counts
+
+
+def _joined_by_lance(dataset: LanceDataset, clauses: MergeClauses, rows: NewRows) -> tuple[Any, dict[str, int]]:
     builder = dataset.merge_insert(list(clauses.on)).use_index(clauses.use_index)
     if clauses.when_matched_update_all:
         builder.when_matched_update_all(clauses.when_matched_where)
@@ -59,13 +55,8 @@ def merge(
         builder.when_not_matched_insert_all()
     if clauses.when_not_matched_by_source_delete:
         builder.when_not_matched_by_source_delete(clauses.by_source_condition)
-    with current_call().before_commit():
-        transaction, counts = builder.execute_uncommitted(rows)
-        operation = _exclusive(dataset, transaction.operation)
-    with committing():
-        committed = commit(dataset, operation, storage_options, read_version=transaction.read_version)
-    dataset._ds = committed._ds
-    return dict(counts)
+    transaction, counts = builder.execute_uncommitted(rows.read())
+    return transaction.operation, dict(counts)
 
 
 def _exclusive(dataset: LanceDataset, update: Any) -> LanceOperation.BaseOperation:

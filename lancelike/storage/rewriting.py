@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from lance import LanceDataset, LanceOperation
-from lance.fragment import FragmentMetadata, RowIdSequence, write_fragments
+from lance import LanceDataset
+from lance.fragment import FragmentMetadata, write_fragments
 from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError, SchemaError
@@ -22,6 +22,8 @@ from lancelike.schema.blobs import with_blobs
 from lancelike.storage.blob_scans import with_values
 from lancelike.storage.pulling import Pull
 from lancelike.storage.read_ahead import read_ahead_bytes
+from lancelike.storage.replacing import Places, keep_row_ids, replacement
+from lancelike.storage.scratch import zeros
 from lancelike.storage.transactions import OURS, commit
 from lancelike.types import StorageOptions
 
@@ -30,27 +32,24 @@ RowTransform: TypeAlias = Callable[[pa.RecordBatch, NDArray[np.uint64]], pa.Reco
 """Gets whole rows, and beside them the old values of what was set, as `old_name` says; and the `_rowid` of each."""
 
 _MOST_RUNS = 16
-_OFFSET_BITS = 32
-_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """Where the matching rows are in one version."""
 
-    addresses: NDArray[np.uint64]
+    places: Places
     files: tuple[tuple[str, ...], ...]
 
     @classmethod
     def matching(cls, dataset: LanceDataset, where: str | None) -> _Rows:
-        found = dataset.scanner(columns=[], filter=where, with_row_address=True).to_table()
-        addresses = np.sort(found["_rowaddr"].to_numpy())
-        fragments = (dataset.get_fragment(int(each)) for each in np.unique(addresses >> _OFFSET_BITS))
-        return cls(addresses, tuple(tuple(file.path for file in each.data_files()) for each in fragments))
+        places = Places.matching(dataset, where)
+        fragments = (dataset.get_fragment(each) for each in places.fragments)
+        return cls(places, tuple(tuple(file.path for file in each.data_files()) for each in fragments))
 
     def same_as(self, other: _Rows) -> bool:
         """Whether both are the same rows with the same values: data files are never changed in place."""
-        return self.files == other.files and np.array_equal(self.addresses, other.addresses)
+        return self.files == other.files and self.places.same_as(other.places)
 
 
 @dataclass
@@ -58,7 +57,6 @@ class _Written:
     """The rows with their new values, on disk, in no version yet."""
 
     rows: _Rows
-    row_ids: list[NDArray[np.uint64]] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     fragments: list[FragmentMetadata] = field(default_factory=list)
 
@@ -92,18 +90,19 @@ class Rewrite:
         """Rewrite the rows of *dataset*, the latest version, and move it to the version that makes; rows rewritten."""
         _check_columns(dataset, self._columns)
         rows = _Rows.matching(dataset, self._where)
-        if not len(rows.addresses):
+        if not len(rows.places):
             return 0
         if self._written is None or not self._written.rows.same_as(rows):
             self._written = self._write(dataset, rows, storage_options)
-        update = _update_of(dataset, self._written)
+        update = replacement(dataset, rows.places, self._written.fragments, self._written.changed)
         dataset._ds = commit(dataset, update, storage_options, properties=self._properties)._ds
-        return len(rows.addresses)
+        return len(rows.places)
 
     def _write(self, dataset: LanceDataset, rows: _Rows, storage_options: StorageOptions | None) -> _Written:
-        written = _Written(rows)
+        written, row_ids = _Written(rows), zeros(len(rows.places))
         stable = dataset.has_stable_row_ids
-        self._pull = Pull(pa.RecordBatchReader.from_batches(dataset.schema, self._new_rows(dataset, written)))
+        new_rows = self._new_rows(dataset, written, row_ids)
+        self._pull = Pull(pa.RecordBatchReader.from_batches(dataset.schema, new_rows))
         written.fragments = write_fragments(
             self._pull.reader,
             dataset,
@@ -112,18 +111,22 @@ class Rewrite:
             storage_options=storage_options,
         )
         if stable:
-            _keep_row_ids(written)
+            keep_row_ids(written.fragments, row_ids)
         return written
 
-    def _new_rows(self, dataset: LanceDataset, written: _Written) -> Iterator[pa.RecordBatch]:
-        schema = dataset.schema
+    def _new_rows(
+        self, dataset: LanceDataset, written: _Written, row_ids: NDArray[np.uint64]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows as they are to be written, the id of each put into *row_ids* meanwhile."""
+        schema, start = dataset.schema, 0
         for batch in _matching_rows(dataset, self._where, self._columns, self._errors):
             before = _conform(batch, schema)
-            row_ids = batch["_rowid"].to_numpy().copy()  # a view would keep the whole batch
-            after = _conform(self._transform(_with_old(before, batch, self._columns), row_ids), schema)
+            ids = batch["_rowid"].to_numpy().copy()  # a view would keep the whole batch
+            row_ids[start : start + len(ids)] = ids
+            start += len(ids)
+            after = _conform(self._transform(_with_old(before, batch, self._columns), ids), schema)
             if after.num_rows != before.num_rows:
                 raise QueryError(f"the transform made {after.num_rows} rows of {before.num_rows}")
-            written.row_ids.append(row_ids)
             written.changed.update(self._columns, _different(before, after))
             yield after
 
@@ -219,45 +222,3 @@ def _cast(column: pa.Array, target: pa.Field) -> pa.Array:
 def _different(before: pa.RecordBatch, after: pa.RecordBatch) -> set[str]:
     pairs = zip(before.schema.names, before.columns, after.columns, strict=True)
     return {name for name, old, new in pairs if not new.equals(old)}
-
-
-def _keep_row_ids(written: _Written) -> None:
-    row_ids = np.concatenate(written.row_ids)
-    ends = np.cumsum([fragment.physical_rows for fragment in written.fragments])
-    for fragment, ids in zip(written.fragments, np.split(row_ids, ends[:-1]), strict=True):
-        fragment.row_id_meta = RowIdSequence(ids.data).to_inline_metadata()
-
-
-def _update_of(dataset: LanceDataset, written: _Written) -> LanceOperation.Update:
-    updated, removed = [], []
-    owners = written.rows.addresses >> _OFFSET_BITS
-    for owner, count in zip(*np.unique(owners, return_counts=True), strict=True):
-        fragment = dataset.get_fragment(int(owner))
-        if count == fragment.count_rows():
-            removed.append(int(owner))
-            continue
-        offsets = written.rows.addresses[owners == owner] & _OFFSET_MASK
-        rest = fragment.delete_rows(offsets.data)
-        if rest is None:
-            removed.append(int(owner))
-        else:
-            updated.append(rest)
-    return LanceOperation.Update(
-        updated_fragments=updated,
-        removed_fragment_ids=removed,
-        new_fragments=written.fragments,
-        fields_modified=[],
-        fields_for_preserving_frag_bitmap=_field_ids(dataset, written.changed) if dataset.has_stable_row_ids else [],
-        update_mode="rewrite_rows",
-    )
-
-
-def _field_ids(dataset: LanceDataset, names: set[str]) -> list[int]:
-    fields = [each for each in dataset.lance_schema.fields() if each.name() in names]
-    return [number for each in fields for number in _ids_within(each)]
-
-
-def _ids_within(parent: Any) -> Iterator[int]:
-    yield parent.id()
-    for child in parent.children():
-        yield from _ids_within(child)

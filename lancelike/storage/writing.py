@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from lancelike.calls import current_call, running
 from lancelike.errors import CommitConflictError
 from lancelike.query.predicates import check_filter, check_sql
+from lancelike.storage.joining import MergeClauses, NewRows
 from lancelike.storage.kinds import check_column_types
-from lancelike.storage.merging import MergeClauses, merge
+from lancelike.storage.merging import merge
 from lancelike.storage.names import check_column_names
-from lancelike.storage.pulling import Pull, Spool, callers_errors
+from lancelike.storage.pulling import Pull, callers_errors
 from lancelike.storage.rewriting import Rewrite, RowTransform, Transform, among_row_ids, rows_as_set
 from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
 from lancelike.storage.transactions import OURS, commit
@@ -273,10 +274,10 @@ class Writing(Showing):
             nonlocal attempts
             attempts += 1
             self._check_functions(reader.schema.metadata, latest)
-            return merge(latest, clauses, spool.read(), self.location.storage_options, committing)
+            return merge(latest, clauses, rows, self.location.storage_options, committing)
 
         self.check_writable()
-        with closing(Spool(reader)) as spool, self._table.merging:
+        with closing(NewRows(reader)) as rows, self._table.merging:
             counts = self.change(
                 attempt, attempts=_MANY_ATTEMPTS, timeout_s=COMMIT_TIMEOUT_S if timeout_s is None else timeout_s
             )
@@ -286,7 +287,7 @@ class Writing(Showing):
             num_inserted_rows=counts["num_inserted_rows"],
             num_deleted_rows=counts["num_deleted_rows"],
             num_attempts=attempts,
-            num_rows=spool.num_rows,
+            num_rows=rows.num_rows,
         )
 
     def add_columns(self, transforms: Mapping[str, str] | pa.Field | Sequence[pa.Field] | pa.Schema) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 NDIMS = 512
 FEW, MANY = 30_000, 180_000
-ADDING = f"""
+WRITING = f"""
 import sys, threading
 import numpy as np, pyarrow as pa
 import lancelike
@@ -49,17 +49,23 @@ def peak_of(call):
 
 config = EmbeddingFunctionConfig("vector", "text", Lengths.create())
 table = lancelike.connect(sys.argv[1]).create_table("t", texts(0, 10_000), embedding_functions=[config])
-low, high = (peak_of(lambda: table.add(texts(count, count))) for count in ({FEW}, {MANY}))
+
+def merge(rows):
+    table.merge_insert("text").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+write = table.add if sys.argv[2] == "add" else merge
+low, high = (peak_of(lambda: write(texts(count, count))) for count in ({FEW}, {MANY}))
 assert table.count_rows("vector IS NOT NULL") == 10_000 + {FEW} + {MANY}
 print(high - low)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no count of anonymous memory")
-def test_an_add_of_four_times_the_rows_takes_no_more_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["add", "merge"])
+def test_six_times_the_rows_take_no_more_memory(tmp_path: Path, verb: str) -> None:
     """Vectors that were held would be 307 MB more, and go through the ledger as well."""
     done = subprocess.run(
-        [sys.executable, "-c", ADDING, str(tmp_path)],
+        [sys.executable, "-c", WRITING, str(tmp_path), verb],
         check=True,
         capture_output=True,
         text=True,
