@@ -577,8 +577,11 @@ class TableLife(RuleBasedStateMachine):
             ids = {row["_rowid"]: row["id"] for row in handle.search().with_row_id(True).limit(1000).to_list()}
             listed = [(ids[e["row_id"]], e["input"], e["vector_column"], e["source_column"]) for e in errors]
             assert Counter(listed) == waiting
-            found = [(ids[row["row_id"]], row["vector_column"]) for row in handle.verify().to_pylist()]
-            assert Counter(found) == Counter((id, column) for id, _, column, _ in waiting.elements())
+        unfit = self.table.verify().to_pylist()  # shows the latest version, unless a past one is checked out
+        ids = {row["_rowid"]: row["id"] for row in self.table.search().with_row_id(True).limit(1000).to_list()}
+        found = [(ids[row["row_id"]], row["vector_column"], row["reason"]) for row in unfit]
+        waiting = self.line.history[self.table.version].waiting()
+        assert Counter(found) == Counter((id, column, "no vector") for id, _, column, _ in waiting.elements())
 
     def each_text_is_paid_for_once(self) -> None:
         for dim, spy in self.spies.items():
