@@ -21,7 +21,6 @@ from lancelike.embeddings.loading import MediaInputs
 from lancelike.errors import BadDataError, MediaError
 from lancelike.ingest.aligning import is_unread, null_error
 from lancelike.ingest.batch import Batch
-from lancelike.ingest.kinds import is_vector_field
 from lancelike.ingest.media import address_of, described, holds_media, media_class, stores_media
 from lancelike.ingest.values import to_array
 from lancelike.ledger import Embedder
@@ -131,7 +130,7 @@ class _Reading:
         self._key_columns = [
             each.name
             for each in schema
-            if not (each.name in computed or holds_media(each) or is_vector_field(each, vector_columns))
+            if each.name not in computed and each.name not in vector_columns and _comes_back(each)
         ]
 
     def add(self, batch: Batch) -> Iterator[Batch]:
@@ -223,6 +222,12 @@ class _Reading:
             if batch.data.column(name).null_count and not self._schema.field(name).nullable:
                 raise null_error(batch, batch.data.column(name), name)
         return batch
+
+
+def _comes_back(field: pa.Field) -> bool:
+    """Whether a value of *field* is read as it was written, as JSON is not; and is small."""
+    own_form = isinstance(field.type, pa.BaseExtensionType) or pa.types.is_nested(field.type)
+    return not (own_form or holds_media(field))
 
 
 def read_source(kind: pa.Field, address: str, limits: MediaLimits) -> bytes | MediaError:

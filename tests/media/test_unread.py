@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 import numpy as np
 import pandas
@@ -262,9 +264,27 @@ def test_rows_that_are_alike_get_each_its_picture(tmp_path: Path, web: Web, stab
     assert [row["photo"] for row in stored if row["id"] == 2] == [encoded(shades[0])]
 
 
-def test_records_go_when_no_version_needs_them(db: lancelike.DBConnection, web: Web) -> None:
-    from datetime import timedelta
+@pytest.mark.parametrize("stable", ["true", "false"])
+def test_a_row_is_known_by_columns_that_come_back_as_they_were(tmp_path: Path, stable: str) -> None:
+    db = lancelike.connect(tmp_path, storage_options={"new_table_enable_stable_row_ids": stable})
+    photo = pa.field("photo", pa.large_binary(), metadata={b"lancelike:type": b'{"kind": "image"}'})
+    kinds = {
+        "half": pa.float16(),
+        "zone": pa.timestamp("ns", "Europe/Paris"),
+        "lasts": pa.duration("ns"),
+        "kind": pa.dictionary(pa.int8(), pa.string()),
+        "json": pa.json_(),
+        "uuid": pa.uuid(),
+        "list": pa.list_(pa.float32()),
+    }
+    table = db.create_table("kinds", schema=pa.schema([*kinds.items(), photo]))
+    now = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    row = {"half": 0.1, "zone": now, "lasts": timedelta(1), "kind": "x", "json": '{"b": 1,  "a": 0.50}', "list": [0.1]}
+    table.add([{**row, "uuid": uuid4().bytes, "photo": "/gone.png"}], on_embedding_error="quarantine")
+    assert [each[1:3] for each in listed(table)] == [("photo", "/gone.png")]
 
+
+def test_records_go_when_no_version_needs_them(db: lancelike.DBConnection, web: Web) -> None:
     table, _ = pictures(db)
     table.add([{"id": i, "photo": web.url(f"late{i}.png")} for i in range(2)], on_embedding_error="quarantine")
     web.page("late0.png", encoded(picture()))
