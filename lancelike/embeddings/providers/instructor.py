@@ -104,7 +104,7 @@ class InstructorEmbeddingFunction(TextEmbeddingFunction):
     def _encode(self, texts: list[str], instruction: str) -> Vectors:
         vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
         model, lock = self._loaded
-        for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
+        for rows in passes_by_length(self.count_tokens(texts), FORWARD_BATCH_SIZE):
             with lock:
                 vectors[rows] = model.encode(
                     # As a bare string, a text that looks like a file or a URL would be opened by a multimodal model.

@@ -62,7 +62,7 @@ class TransformersEmbeddingFunction(TextEmbeddingFunction):
     def generate_embeddings(self, texts: Sequence[str], /) -> Vectors:
         """Embed *texts*: float32, shape (len(texts), ndims()), not of unit length."""
         vectors = np.empty((len(texts), self.ndims()), dtype=np.float32)
-        for rows in passes_by_length([len(text) for text in texts], FORWARD_BATCH_SIZE):
+        for rows in passes_by_length(self.count_tokens(texts), FORWARD_BATCH_SIZE):
             vectors[rows] = self._pass([valid_text(texts[row]) for row in rows])
         return vectors
 
