@@ -22,6 +22,8 @@ def is_array(value: Any) -> bool:
 
 def to_numpy(value: Any) -> NDArray[Any]:
     """*value* as a numpy array, also a tensor that is on a device or wants gradients."""
+    if type(value) is np.ndarray:
+        return value
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # numpy has none

@@ -168,7 +168,8 @@ def sought(search: Any) -> dict[str, Any]:
     """
     if search is None:
         raise QueryError("None is near nothing; give a vector, or what the column's function makes one of")
-    search = _typed_sounds(search)
+    if not isinstance(search, np.ndarray):
+        search = _typed_sounds(search)
     vector = _as_vectors(search)
     return {"vector": None, "content": search} if vector is None else {"vector": vector, "content": None}
 

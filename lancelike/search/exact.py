@@ -220,11 +220,11 @@ class Ranker:
 
     def _exact(self, asked: _Asked, owners: Positions, positions: Positions) -> NDArray[np.float64]:
         exact, rows = np.empty(len(positions)), max(1, CHUNK_BYTES // (8 * self._held.ndims))
+        queries = asked.queries.astype(np.float64)
         for start in range(0, len(positions), rows):
             some = slice(start, start + rows)
-            vectors = self._held.values.at(positions[some])
-            queries = asked.queries if asked.count == 1 else asked.queries[owners[some]]
-            exact[some] = exact_distances(vectors, queries, self._metric)
+            vectors = self._held.values.at(positions[some]).astype(np.float64)
+            exact[some] = _distances(vectors, queries if asked.count == 1 else queries[owners[some]], self._metric)
         return exact
 
     def _narrowed(self, distances: NDArray[Any], errors: NDArray[Any], owners: Positions, count: int) -> Positions:

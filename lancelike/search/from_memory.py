@@ -86,7 +86,7 @@ class MemorySearch:
 
     def read(self) -> pa.Table:
         """The rows that the scan has, in its order and with its schema."""
-        held = self.cache.hold(self.dataset, self.column)
+        held = self.cache.known(self.dataset, self.column) or self.cache.hold(self.dataset, self.column)
         if held is None:
             return self.dataset.read(self.scan)
         return self._rows(held, self._rank(held, self.queries, self._filtered(held)))

@@ -104,9 +104,12 @@ def nearest_in_partitions(
         upper: Distance that all must be below.
         with_tail: Look at the rows that the index doesn't cover too, all of them.
     """
+    num_rows = held.num_rows if among is None else len(among)
+    enough = enough_rows(num_rows, held.ndims, k, partitions.needed)
+    if enough == num_rows and with_tail and probes == Probes():
+        return nearest(held, queries, partitions.metric, k, among=among, lower=lower, upper=upper)
     ends = partitions.offsets if among is None else among.searchsorted(partitions.offsets)
     sizes = (ends[:, 1:] - ends[:, :-1]).sum(axis=0)
-    enough = enough_rows(held.num_rows if among is None else len(among), held.ndims, k, partitions.needed)
     order = np.argsort(-_nearness(partitions, queries), axis=1)
     counts = probes.counts(sizes[order], enough, k)
 

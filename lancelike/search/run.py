@@ -270,9 +270,10 @@ class Searcher:
         column = self._column(query)
         if query.reranker is not None:
             _check_single(query, column)
-        index = index_of(self._dataset, column)
+        shown = self._dataset.frozen()
+        index = index_of(shown, column)
         asked = with_metric(query, index)
-        tuning = tuning_of(self._dataset, asked, column, index)
+        tuning = tuning_of(shown, asked, column, index)
         query = with_refinement(with_effort(asked, tuning, "through_lance"), column, index)
         query_vector(vector, column, query.distance_type)  # refuses what can't be searched for
         skipped = query.offset if is_batch(query, column) else 0
@@ -280,7 +281,7 @@ class Searcher:
         if self._cache is not None:
             lance = partial(plan_scan, query, column, query.distance_type)
             by_partitions = with_effort(asked, tuning, "in_memory")
-            memory = memory_search(by_partitions, lance, self._dataset, column, self._cache, starts=starts)
+            memory = memory_search(by_partitions, lance, shown, column, self._cache, starts=starts)
         if isinstance(memory, MemorySearch):
             return SearchPlan(lance, skipped_per_query=skipped, memory=memory, why=_tuned(tuning, "in_memory"))
         scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
