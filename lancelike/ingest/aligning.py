@@ -111,6 +111,7 @@ def _cast(batch: Batch, array: pa.Array, field: pa.Field) -> pa.Array:
 def null_error(batch: Batch, array: pa.Array, column: str, *, left_out: bool = False) -> BadDataError:
     """The error for the first null of *array* in a column that takes none."""
     if left_out:
-        return BadDataError("the column is left out, and takes no null", column=column, hint="give it a value")
+        hint = f"give it a value, or let it be null: alter_columns({{'path': {column!r}, 'nullable': True}})"
+        return BadDataError("the column is left out, and takes no null", column=column, hint=hint)
     index = array.is_null().index(pa.scalar(True)).as_py()
     return BadDataError("null in a column that takes none", row=batch.row(index), column=column, hint="give it a value")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lancelike._optional import require
 from lancelike.embeddings.providers.remote import made_once
+from lancelike.errors import RerankError
 from lancelike.rerankers.text import TextReranker
 
 
@@ -46,11 +47,22 @@ class CrossEncoderReranker(TextReranker):
 
     @made_once
     def model(self) -> Any:
-        """The `sentence_transformers.CrossEncoder`, loaded when first asked for."""
+        """The `sentence_transformers.CrossEncoder`, loaded when first asked for.
+
+        Raises:
+            RerankError: There is no such model, or the hub can't be reached.
+        """
         package = require("sentence_transformers", extra="sentence-transformers", needed_by=type(self).__name__)
-        return package.CrossEncoder(
-            self.model_name, device=self.device, trust_remote_code=self.trust_remote_code, **self.kwargs
-        )
+        try:
+            return package.CrossEncoder(
+                self.model_name, device=self.device, trust_remote_code=self.trust_remote_code, **self.kwargs
+            )
+        except (OSError, ValueError) as error:
+            raise RerankError(
+                f"the model {self.model_name!r} can't be loaded: {' '.join(str(error).split())[:300]}",
+                reranker=type(self).__name__,
+                hint="give model_name= a folder that holds the model, or a model of the hub while that can be reached",
+            ) from error
 
     def _relevance(self, query: str, documents: list[str]) -> NDArray[np.floating]:
         pairs = [(query, document) for document in documents]

@@ -102,8 +102,18 @@ def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path, nearest: 
         reranker.rerank_vector(QUERY, nearest)
 
 
-def test_code_of_a_model_is_not_trusted_unasked(classifier: str) -> None:
+def test_code_of_a_model_is_not_trusted_unasked() -> None:
     assert CrossEncoderReranker().trust_remote_code is False
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RerankError, match=r"empty. can.t be loaded: .*model_name= a folder") as caught:
+        CrossEncoderReranker(str(tmp_path / "empty"), device="cpu").rerank_vector("a", pa.table({"text": ["b"]}))
+    assert isinstance(caught.value.__cause__, OSError | ValueError)
+
+
+def test_settings_of_the_model(classifier: str) -> None:
     assert CrossEncoderReranker(classifier, max_length=16, device="cpu").model.max_seq_length == 16
 
 
