@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -80,8 +80,12 @@ def run(scale: Scale) -> Section:
     begun = {name: partial(beginning, name, folder) for name, folder in folders.items()}
     timed.append((begin, interleave(begun, passes=scale.passes)))
     header = ["", "lancelike: p50 ms", "lancedb: p50 ms", "time over lancedb's"]
-    table = Table(f"{ROWS:,} rows", [header, *(row(*one) for one in timed)])
-    return Section("Single calls: beside lancedb", text(), [table], [goal(*one) for one in timed])
+    grown = growing(scale, data.vectors)
+    tables = [
+        Table(f"{ROWS:,} rows", [header, *(row(*one) for one in timed)]),
+        Table(f"{scale.single_adds:,} adds of a row, one after the other", [header, *(row(*one) for one in grown)]),
+    ]
+    return Section("Single calls: beside lancedb", text(), tables, [goal(*one) for one in [*timed, *grown]])
 
 
 def text() -> str:
@@ -105,6 +109,19 @@ def filled(name: str, folder: Path, vectors: NDArray[np.float32]) -> Place:
 def model_of(pydantic: Any) -> type[Any]:
     fields = {"id": int, "text": str, "vector": pydantic.Vector(NDIMS)}
     return type("Row", (pydantic.LanceModel,), {"__annotations__": fields})
+
+
+def growing(scale: Scale, vectors: NDArray[np.float32]) -> list[tuple[OneCall, dict[str, Times]]]:
+    """A tenth of many adds of a row to an empty table: the first, and the last, which come upon the others' traces."""
+    call, last = writes(vectors)[0], scale.single_adds - scale.single_adds // 10
+    places = {name: filled(name, scale.folder / f"calls-growing-{name}", vectors[:1]) for name in LIBRARIES}
+    times = interleave(prepared(places, call), jobs=scale.single_adds)
+    first = {name: Times(each.seconds[:, : scale.single_adds - last]) for name, each in times.items()}
+    rest = {name: Times(each.seconds[:, last:]) for name, each in times.items()}
+    return [
+        (replace(call, title=f"the first {scale.single_adds - last:,}"), first),
+        (replace(call, title=f"the last {scale.single_adds - last:,}", most=1.0), rest),
+    ]
 
 
 def reads(queries: NDArray[np.float32]) -> list[OneCall]:

@@ -31,6 +31,7 @@ class Scale:
     picture_passes: int
     sounds: int
     growth_rows: tuple[int, ...]
+    single_adds: int
     goal_rows: int
     goal_pq_rows: int
     goal_sentences: int
@@ -58,6 +59,7 @@ def full(folder: Path) -> Scale:
         picture_passes=2,
         sounds=500,
         growth_rows=(10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000),
+        single_adds=2_000,
         goal_rows=200_000,
         goal_pq_rows=200_000,
         goal_sentences=30_000,
@@ -86,6 +88,7 @@ def quick(folder: Path) -> Scale:
         picture_passes=2,
         sounds=64,
         growth_rows=(2_000, 5_000, 10_000),
+        single_adds=200,
         goal_rows=50_000,
         goal_pq_rows=20_000,
         goal_sentences=1_000,

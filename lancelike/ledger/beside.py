@@ -46,6 +46,8 @@ class BesideTable:
 
     def _open(self) -> Dataset | None:
         """The dataset at its latest version; None if there is none."""
+        if self._location.is_known_to_lack(self._table):
+            return None
         try:
             return Dataset.open(self._location, self._table)
         except TableNotFoundError:

@@ -57,12 +57,13 @@ class Claims:
         self._own: dict[str, Halves] = {}
         self._files: dict[str, int] = {}
         self._unsettled: set[str] = set()
+        self._kept: str | None = None
 
     def take(self, keys: Keys, *, with_first: bool = False) -> Claim:
         """Claim those of *keys* that nobody else has claimed; with *with_first*, none unless the first is free."""
         wanted = keys[:, 0]
         with self._lock, self._alone():
-            foreign = (_read_living(path) for path in self._foreign())
+            foreign = (_read_living(path) for path in self.foreign())
             taken = [*self._own.values(), *(halves for halves in foreign if halves is not None)]
             mine = ~np.isin(wanted, np.concatenate(taken)) if taken else np.ones(len(wanted), bool)
             if with_first and not mine[0]:
@@ -101,19 +102,50 @@ class Claims:
             if file is not None:
                 os.close(file)
 
+    def keep(self, rows: pa.Table) -> bool:
+        """Note *rows*, which were paid for, under no claim, until `forget_kept`; whether that was possible."""
+        with self._lock:
+            if self._kept is None:
+                with self._alone():
+                    self._kept = uuid.uuid4().hex
+                    self._write(self._kept, np.empty(0, np.uint64))
+            if self.note(self._kept, rows):
+                return True
+        self.forget_kept()
+        return False
+
+    def forget_kept(self) -> None:
+        """Forget what was noted under no claim."""
+        name, self._kept = self._kept, None
+        if name is not None:
+            self.settle(name)
+            self.release(name)
+
+    def are_kept_ones_gone(self) -> bool:
+        """Whether somebody deleted what was noted under no claim."""
+        file = None if self._kept is None else self._files.get(self._kept)
+        return file is not None and not os.fstat(file).st_nlink
+
+    def drop_kept_elsewhere(self) -> None:
+        """Delete what other processes noted under no claim."""
+        for path in self.foreign():
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if next(read_parts(file), None) == b"":
+                    path.unlink()
+
     def recover(self, record: Callable[[pa.Table], None]) -> None:
         """Hand what dead processes noted to *record*, and clear their claims away.
 
         It is over before anybody can claim the inputs concerned anew, so that they are not paid for again.
         """
-        if not self._foreign():
+        if not self.foreign():
             return
         with self._lock, self._alone():
-            for path in self._foreign():
+            for path in self.foreign():
                 with suppress(FileNotFoundError), path.open("r+b") as file:
                     if _try_lock(file.fileno()):
-                        for note in list(read_parts(file))[1:]:
-                            record(from_note(note))
+                        if notes := [from_note(note) for note in list(read_parts(file))[1:]]:
+                            record(pa.concat_tables(notes))
                         path.unlink()
 
     @contextmanager
@@ -133,7 +165,7 @@ class Claims:
             if file is not None:
                 os.close(file)
 
-    def _foreign(self) -> list[Path]:
+    def foreign(self) -> list[Path]:
         """The files of claims that this process has not made, or no longer holds."""
         if self._folder is None:
             return []

@@ -27,6 +27,7 @@ from lancelike.ledger.fingerprints import fingerprint
 from lancelike.ledger.keys import from_arrow
 from lancelike.ledger.rows import to_rows, to_vectors
 from lancelike.ledger.tidying import MANY_FRAGMENTS, cleanup, merge_small_files, tolerated
+from lancelike.ledger.waiting import waiting_at
 from lancelike.query.plan import Scan
 from lancelike.storage import Dataset, Location
 from lancelike.storage.key_index import KeyIndex, Keys
@@ -38,6 +39,7 @@ DIRECTORY = "_lancelike/ledger"
 _FRAGMENTS_WITHIN_BOUND = 8
 """Files stay small enough for this many within the bound, since the oldest is dropped whole."""
 _READ_TRIES = 5
+NO_KEYS: Keys = np.empty((0, 2), np.uint64)
 
 
 class Ledger:
@@ -79,7 +81,8 @@ class FunctionLedger:
 
     def __init__(self, location: Location, mark: str, max_bytes: int) -> None:
         self.fingerprint, self.folder = mark, location.path
-        self.claims = claims_at(location.path / f"{mark}.claims" if location.path else None)
+        folder = location.path / f"{mark}.claims" if location.path else None
+        self.claims, self._waiting = claims_at(folder), waiting_at(folder)
         self._location, self._max_bytes = location, max_bytes
         self._lock = threading.RLock()
         self._dataset: Dataset | None = None
@@ -90,19 +93,25 @@ class FunctionLedger:
 
     def knows(self, keys: Keys) -> NDArray[np.bool_]:
         """Which of *keys* have a vector, shape (len(keys),)."""
-        return self.find(keys) >= 0
+        waits = np.array([vector is not None for vector in self._waiting.recall(keys)], bool)
+        return waits | (self._find(keys) >= 0)
 
     def recall(self, keys: Keys) -> list[NDArray[Any] | None]:
         """The vector of each of *keys*, None where there is none. Sees other processes' entries."""
-        vectors: list[NDArray[Any] | None] = [None] * len(keys)
-        places = self.find(keys)
+        vectors = self._waiting.recall(keys)  # first: what is recorded meanwhile is found in the ledger
+        left = np.array([place for place, vector in enumerate(vectors) if vector is None], np.intp)
+        places = self._find(keys[left])
         found = np.flatnonzero(places >= 0)
-        for place, vector in zip(found, self.take(places[found].tolist()), strict=True):
+        for place, vector in zip(left[found], self.take(places[found].tolist()), strict=True):
             vectors[place] = vector
         return vectors
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
         """Where the vector of each of *keys* is, for `take`; -1 where there is none. Sees other processes' entries."""
+        self._record_waiting()
+        return self._find(keys)
+
+    def _find(self, keys: Keys) -> NDArray[np.int64]:
         with self._lock:
             self._catch_up()
             return self._index.find(keys)
@@ -120,6 +129,7 @@ class FunctionLedger:
 
     def vectors(self) -> Iterator[list[NDArray[Any]]]:
         """All vectors, a batch at a time."""
+        self._record_waiting()
         with self._lock:
             dataset = self._current()
             if dataset is None:
@@ -129,12 +139,18 @@ class FunctionLedger:
             yield to_vectors(pa.chunked_array([batch.column(0)]))
 
     def record(self, keys: Keys, vectors: Sequence[NDArray[Any]]) -> None:
-        """Make *vectors* durable under *keys*, in one commit."""
-        if not len(keys):
-            return
-        rows = to_rows(keys, vectors)
-        with self._lock:
-            self._append(rows)
+        """Make *vectors* durable under *keys*, in one commit with those that wait, or as a note if they are few."""
+        if len(keys) and not self._waiting.add(keys, vectors):
+            self._record_waiting(keys, vectors)
+
+    def _record_waiting(self, keys: Keys = NO_KEYS, vectors: Sequence[NDArray[Any]] = ()) -> None:
+        """Record what waits, and *vectors* with it, in one commit."""
+        with self._lock, self._waiting.lock:
+            waiting_keys, waiting = self._waiting.take()
+            if not waiting and not len(keys):
+                return
+            self._append(to_rows(np.concatenate([waiting_keys, keys]), [*waiting, *vectors]))
+            self._waiting.settled()
             self._appended += 1
             if self._appended >= MANY_FRAGMENTS:
                 self.tidy()
@@ -142,6 +158,7 @@ class FunctionLedger:
     def renew(self) -> None:
         """Let go of all entries."""
         with self._lock:
+            self._waiting.drop()
             self.claims.recover(lambda _: None)
             self._lose()
             if self._location.exists(self.fingerprint):
@@ -150,6 +167,8 @@ class FunctionLedger:
     def tidy(self) -> None:
         """Merge small files, and drop the oldest entries beyond the bound. What fails at that is only logged."""
         with self._lock, tolerated(f"tidying the ledger {self.fingerprint}"):
+            if not self._appended:
+                return
             self._appended = 0
             self._catch_up()
             dataset = self._dataset
@@ -212,7 +231,7 @@ class FunctionLedger:
                 self._dataset.refresh()
             except TableClosedError:
                 self._lose()
-        if self._dataset is None:
+        if self._dataset is None and not self._location.is_known_to_lack(self.fingerprint):
             try:
                 self._dataset = Dataset.open(self._location, self.fingerprint)
             except TableNotFoundError:

@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -37,6 +38,17 @@ def read_parts(file: BinaryIO) -> Iterator[bytes]:
         if len(content) < length or zlib.crc32(content) != checksum:
             return
         yield content
+
+
+def read_after(path: Path, offset: int) -> tuple[list[bytes], int]:
+    """The whole parts from *offset* on of the file at *path*, and where they end; none if it isn't there any more."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            parts = list(read_parts(file))
+    except FileNotFoundError:
+        return [], offset
+    return parts, offset + sum(_HEAD.size + len(part) for part in parts)
 
 
 def to_note(rows: pa.Table) -> pa.Buffer:

@@ -147,6 +147,10 @@ class Location:
         with self._errors(name):
             return bool(self._files.list_with_delimiter(f"{self._directory(name)}/_versions").objects)
 
+    def is_known_to_lack(self, name: str) -> bool:
+        """Whether the table *name* isn't there, where a look at a folder tells; in an object store, opening it does."""
+        return (self.is_memory or self.path is not None) and not self.exists(name)
+
     def manifests(self, name: str) -> list[str]:
         """Names of the files that hold the versions of the table *name*; none are told of a table in memory."""
         if self.is_memory:

@@ -158,13 +158,13 @@ def test_what_was_merged_is_not_indexed_again(location: Location) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(KeyIndex, "add", counted)
-        for start in range(0, 700, 5):
-            record_range(ledger, start, start + 5)
-        assert recalled(ledger, 0, 699) == [0, 699]
-        assert sum(read) == 700
-        record_range(other, 700, 705)
+        for start in range(0, 2800, 20):
+            record_range(ledger, start, start + 20)
+        assert recalled(ledger, 0, 2799) == [0, 2799]
+        assert sum(read) == 2800
+        record_range(other, 2800, 2820)
         ledger.tidy()
-        assert recalled(ledger, *range(705)) == list(range(705))
+        assert recalled(ledger, *range(2820)) == list(range(2820))
 
 
 def test_a_handle_survives_files_deleted_under_its_version(location: Location) -> None:
@@ -201,13 +201,14 @@ def test_the_bound_drops_the_oldest_and_frees_the_disk(tmp_path: Path) -> None:
 
 def test_pruned_between_find_and_take_is_none(location: Location) -> None:
     ledger = ledger_at(location)
-    record_range(ledger, 0, 3)
-    record_range(ledger, 3, 6)
-    places = ledger.find(keys_of(*range(6))).tolist()
+    record_range(ledger, 0, 20)
+    record_range(ledger, 20, 40)
+    places = ledger.find(keys_of(*range(40))).tolist()
     dataset = Dataset.open(location.child("ledger"), "f")
     dataset.drop_fragments([min(dataset.fragments())])
-    assert [None if v is None else float(v[0]) for v in ledger.take(places)] == [None, None, None, 3, 4, 5]
-    assert recalled(ledger, *range(6)) == [None, None, None, 3, 4, 5]
+    left = [*[None] * 20, *range(20, 40)]
+    assert [None if v is None else float(v[0]) for v in ledger.take(places)] == left
+    assert recalled(ledger, *range(40)) == left
 
 
 def test_removed_by_hand_it_starts_anew(tmp_path: Path) -> None:
@@ -232,10 +233,10 @@ def test_what_fails_at_tidying_is_logged_only(
     monkeypatch.setattr(module, "merge_small_files", refuse)
     ledger = ledger_at(location)
     with caplog.at_level(logging.WARNING, "lancelike.ledger"):
-        for start in range(70):
-            record_range(ledger, start, start + 1)
+        for start in range(0, 1400, 20):
+            record_range(ledger, start, start + 20)
     assert "not now" in caplog.text
-    assert recalled(ledger, *range(70)) == list(range(70))
+    assert recalled(ledger, *range(1400)) == list(range(1400))
 
 
 def test_a_database_keeps_one_for_each_function_or_none(location: Location) -> None:
