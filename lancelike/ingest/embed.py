@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +31,10 @@ WINDOW_ROWS = 4_096
 MOST_WINDOW_ROWS = 16_384
 """Rows embedded together at most, where the function takes many requests at once or is fast: their vectors are all in
 memory."""
+FAST_WINDOW_S = 1.0
+"""Seconds that a window takes at most for the next to have twice the rows."""
+GROWN_VECTOR_BYTES = 8 << 20
+"""And the most that its vectors may take then: several copies of them are under way."""
 _ROUNDS = 4
 WINDOW_BYTES = 64 << 20
 """A window closes earlier once its rows take this much, as images do."""
@@ -64,9 +70,11 @@ def embed_batches(
     if not bindings:
         yield from batches
         return
-    for window in ahead(_windows(_refuse_orphans(batches, schema, bindings), bindings)):
-        for binding in bindings:
-            window = fill_lacking(window, schema, binding, embed, drop_failed)
+    pace = _Pace()
+    for window in ahead(_windows(_refuse_orphans(batches, schema, bindings), bindings, pace)):
+        with pace.timed():
+            for binding in bindings:
+                window = fill_lacking(window, schema, binding, embed, drop_failed)
         _refuse_nulls(window, schema, bindings)
         yield window
 
@@ -163,15 +171,41 @@ def orphaned_error(
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
-def _windows(batches: Iterable[Batch], bindings: Sequence[EmbeddingFunctionConfig]) -> Iterator[Batch]:
+class _Pace:
+    """How long windows are: each that was fast doubles the next, since what is recorded at its end takes longer."""
+
+    def __init__(self) -> None:
+        self._factor = 1
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Embed a window in the block."""
+        started = time.monotonic()
+        yield
+        is_fast = time.monotonic() - started < FAST_WINDOW_S
+        self._factor = min(2 * self._factor, MOST_WINDOW_ROWS // WINDOW_ROWS) if is_fast else 1
+
+    def rows(self, due: Sequence[EmbeddingFunctionConfig], schema: pa.Schema) -> int:
+        """Rows of the next window, if it lacks vectors of the bindings *due*."""
+        return max((self._rows_of(each, schema.field(each.vector_column).type) for each in due), default=WINDOW_ROWS)
+
+    def _rows_of(self, binding: EmbeddingFunctionConfig, kind: pa.DataType) -> int:
+        rows = _window_rows(binding)
+        if is_multivector(kind):
+            return rows
+        vector_bytes: int = kind.list_size * kind.value_type.bit_width // 8
+        return max(rows, min(rows * self._factor, MOST_WINDOW_ROWS, GROWN_VECTOR_BYTES // max(1, vector_bytes)))
+
+
+def _windows(batches: Iterable[Batch], bindings: Sequence[EmbeddingFunctionConfig], pace: _Pace) -> Iterator[Batch]:
     """*batches* gathered and split to the size of a window; those that lack nothing pass as they are."""
     gathered: list[Batch] = []
     rows = size = 0
-    window_rows = WINDOW_ROWS
+    window_rows, due = WINDOW_ROWS, list(bindings)
     for batch in batches:
         if not gathered:
             due = [binding for binding in bindings if _lacking(batch, binding).any()]
-            window_rows = max((_window_rows(binding) for binding in due), default=WINDOW_ROWS)
+            window_rows = pace.rows(due, batch.data.schema)
             if not due:
                 yield batch
                 continue
@@ -184,6 +218,7 @@ def _windows(batches: Iterable[Batch], bindings: Sequence[EmbeddingFunctionConfi
             if rows >= window_rows or size >= WINDOW_BYTES:
                 yield concat(gathered)
                 gathered, rows, size = [], 0, 0
+                window_rows = pace.rows(due, batch.data.schema)
     if gathered:
         yield concat(gathered)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from lancelike.embeddings import EmbeddingFunctionConfig, get_registry
 from lancelike.errors import BadDataError, BadEmbeddingError, EmbeddingError, EmbeddingFunctionUnavailable
-from lancelike.ingest import Batch, EmbedInputs, align, embed_batches, embed_rows, fit_vectors, ingest, read_batches
+from lancelike.ingest import (
+    Batch,
+    EmbedInputs,
+    align,
+    embed,
+    embed_batches,
+    embed_rows,
+    fit_vectors,
+    ingest,
+    read_batches,
+)
 from lancelike.ingest.embed import MOST_WINDOW_ROWS, WINDOW_ROWS
 from lancelike.ledger import Embedder
 from tests.fuzzing import examples
@@ -95,10 +106,18 @@ def test_large_batches_are_split_so_that_nothing_waits_for_all_of_it(function: C
     assert sum(batch.num_rows for batch in reader) == 6_000 - WINDOW_ROWS
 
 
-def test_windows_do_not_depend_on_how_the_rows_come(function: Counted) -> None:
+def test_windows_do_not_depend_on_how_the_rows_come(function: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "FAST_WINDOW_S", 0)
     data = (pa.record_batch({"text": [f"{start}-{i}" for i in range(start)]}) for start in (3_500, 6_000, 700, 900))
     sizes = [batch.num_rows for batch in ingest(data, SCHEMA, [binding_of(function)])]
     assert sizes == [WINDOW_ROWS, WINDOW_ROWS, 11_100 - 2 * WINDOW_ROWS]
+
+
+def test_a_window_that_was_fast_doubles_the_next(function: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "FAST_WINDOW_S", math.inf)
+    data = pa.table({"text": [f"t{i}" for i in range(60_000)]})
+    sizes = [batch.num_rows for batch in ingest(data, SCHEMA, [binding_of(function)])]
+    assert (sizes[:2], max(sizes), sum(sizes)) == ([WINDOW_ROWS, 2 * WINDOW_ROWS], MOST_WINDOW_ROWS, 60_000)
 
 
 def test_windows_of_a_fast_function_are_large() -> None:
