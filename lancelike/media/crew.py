@@ -30,6 +30,7 @@ class _Task:
     future: Future[Any] = field(default_factory=Future)
     began: float = inf
     held: int = 0
+    lacks_room: bool = False
     is_wanted: bool = False
     crew: Crew[Any] | None = None
 
@@ -55,7 +56,7 @@ class Crew(Generic[T]):
     """Threads that load sources in their order, *at_once* of them under way.
 
     One that has been under way for *patience_s* is not counted any more, and another is begun beside it, so that many
-    that hang take the time of one.
+    that hang take the time of one. Nor is one that waits for room: what is begun then is an answer that is waited for.
 
     Args:
         at_once: Sources under way, not counting those that keep waiting; with these, at most eight times as many.
@@ -87,7 +88,11 @@ class Crew(Generic[T]):
         return task.future
 
     def take(self, future: Future[T]) -> T:
-        """The answer of *future*, waited for; what it took no longer counts."""
+        """The answer of *future*, waited for; what it took no longer counts.
+
+        Raises:
+            Exception: What its source raised; CancelledError if the crew was closed before it was begun.
+        """
         while not future.done():
             with self._changed:
                 self._want(self._untaken[future])
@@ -100,9 +105,12 @@ class Crew(Generic[T]):
         return future.result()
 
     def close(self) -> None:
-        """Begin no more."""
+        """Begin no more: what wasn't begun is cancelled."""
         with self._changed:
             self._is_closed = True
+            for task in self._waiting:
+                task.future.cancel()
+                task.future.set_running_or_notify_cancel()
             self._waiting.clear()
             self._wanted.clear()
             self._changed.notify_all()
@@ -114,14 +122,16 @@ class Crew(Generic[T]):
     def _next(self) -> _Task | None:
         """The next source, if one is to be begun now."""
         now = time.monotonic()
-        at_work = sum(now - task.began < self._patience_s for task in self._running.values())
+        running = self._running.values()
+        lack_room = sum(task.lacks_room for task in running)
+        at_work = sum(not task.lacks_room and now - task.began < self._patience_s for task in running)
         if not self._waiting or at_work >= self._at_once:
             return None
-        if self._held < self._most_bytes and len(self._running) < self._at_once * _MOST_WAITING:
-            task = self._waiting.popleft()
-        elif self._wanted:
+        if self._wanted:
             task = next(iter(self._wanted.values()))
             self._waiting.remove(task)
+        elif self._held < self._most_bytes and not lack_room and len(running) < self._at_once * _MOST_WAITING:
+            task = self._waiting.popleft()
         else:
             return None
         self._wanted.pop(task.number, None)
@@ -143,10 +153,17 @@ class Crew(Generic[T]):
     def _hold(self, task: _Task, count: int) -> float:
         started = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._held + count <= self._most_bytes or task.is_wanted)
+            if not self._has_room(task, count):
+                task.lacks_room = True
+                self._hire()
+                self._changed.wait_for(lambda: self._has_room(task, count))
+                task.lacks_room = False
             task.held += count
             self._held += count
         return time.monotonic() - started
+
+    def _has_room(self, task: _Task, count: int) -> bool:
+        return self._is_closed or self._held + count <= self._most_bytes or task.is_wanted
 
     def _want(self, task: _Task) -> None:
         """Have *task* go on whatever it takes: its answer is waited for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -69,6 +69,33 @@ def test_answers_are_taken_in_any_order_and_by_several_threads(reverse: bool) ->
         in_turn = futures[::-1] if reverse else futures
         with ThreadPoolExecutor(6) as pool:
             assert list(pool.map(crew.take, in_turn)) == [100] * 60
+
+
+def test_an_answer_that_is_waited_for_is_loaded_though_all_others_lack_room() -> None:
+    begun = threading.Barrier(2)
+
+    def half_read() -> int:
+        hold(50)
+        begun.wait(WAIT_S)
+        hold(50)
+        return 100
+
+    with ThreadPoolExecutor(1) as pool, closing(Crew[int](2, most_bytes=100, keeps=True)) as crew:
+        first = [crew.submit(half_read) for _ in range(2)]
+        last = crew.submit(lambda: 1)
+        assert pool.submit(crew.take, last).result(WAIT_S) == 1
+        assert [crew.take(future) for future in first] == [100, 100]
+
+
+def test_closing_cancels_what_was_not_begun() -> None:
+    go_on = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        with closing(Crew[bool](1)) as crew:
+            crew.submit(lambda: go_on.wait(WAIT_S))
+            taken = pool.submit(crew.take, crew.submit(lambda: True))
+        go_on.set()
+        with pytest.raises(CancelledError):
+            taken.result(WAIT_S)
 
 
 def test_those_that_wait_are_not_counted_up_to_a_bound() -> None:
