@@ -119,8 +119,11 @@ def growing(scale: Scale, vectors: NDArray[np.float32]) -> list[tuple[OneCall, d
     first = {name: Times(each.seconds[:, : scale.single_adds - last]) for name, each in times.items()}
     rest = {name: Times(each.seconds[:, last:]) for name, each in times.items()}
     return [
-        (replace(call, title=f"the first {scale.single_adds - last:,}"), first),
-        (replace(call, title=f"the last {scale.single_adds - last:,}", most=1.0), rest),
+        (replace(call, title=f"an add, the first {scale.single_adds - last:,} of {scale.single_adds:,}"), first),
+        (
+            replace(call, title=f"an add, the last {scale.single_adds - last:,} of {scale.single_adds:,}", most=1.0),
+            rest,
+        ),
     ]
 
 
