@@ -378,7 +378,7 @@ def connect(
     if uri is None:
         raise ValueError("connect needs the uri of a database: a path, memory://, or an object store's address")
     return DBConnection(
-        Location(uri, storage_options, session.lance if session else None),
+        Location(uri, storage_options, session),
         session=session,
         read_consistency_interval=read_consistency_interval,
         ledger_bytes=ledger_bytes,

@@ -30,6 +30,7 @@ from lancelike.errors import (
 )
 from lancelike.storage.failures import Subject, lance_errors, readable
 from lancelike.storage.handles import close_table
+from lancelike.storage.session import Session
 from lancelike.types import StorageOptions
 
 _CHILD_CACHE_BYTES = 16 << 20
@@ -70,7 +71,7 @@ class Location:
         self,
         uri: str | os.PathLike[str],
         storage_options: StorageOptions | None = None,
-        session: lance.Session | None = None,
+        session: Session | None = None,
         cache_bytes: int | None = None,
     ) -> None:
         text = os.fspath(uri)
@@ -212,6 +213,12 @@ class Location:
             BranchNotFoundError: It has no such branch.
             CorruptTableError: Its manifest can't be read.
         """
+        loaded = self._load(name, branch)
+        if not self.is_memory and self.caches.forget_another(loaded):
+            return self._load(name, branch)
+        return loaded
+
+    def _load(self, name: str, branch: str | None) -> lance.LanceDataset:
         if self.is_memory:
             self._check_exists(name)
             loaded = copy.copy(self._in_memory[name])
@@ -272,9 +279,14 @@ class Location:
     @property
     def session(self) -> lance.Session:
         """Caches to read through. A table in memory has its own, because they also hold its files."""
-        if self._session is None and not self.is_memory:
-            self._session = lance.Session(metadata_cache_size_bytes=self._cache_bytes)
-        return lance.Session() if self.is_memory else self._session
+        return lance.Session() if self.is_memory else self.caches.lance
+
+    @property
+    def caches(self) -> Session:
+        """The session of tables on disk."""
+        if self._session is None:
+            self._session = Session(metadata_cache_size_bytes=self._cache_bytes)
+        return self._session
 
     @cached_property
     def _files(self) -> LanceFileSession:

@@ -95,7 +95,7 @@ class Namespace(Location):
 
     def __init__(self, database: Location, namespace: tuple[str, ...]) -> None:
         self._catalogue = catalogue_of(database)
-        super().__init__(database.uri, database.storage_options, database.session)
+        super().__init__(database.uri, database.storage_options, database.caches)
         self._database, self.namespace = database, namespace
         self.key = f"{database.key}{SEPARATOR}{SEPARATOR.join(namespace)}"
 
