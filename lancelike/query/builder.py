@@ -260,6 +260,8 @@ def seconds(timeout: timedelta | None) -> float | None:
 
 def whole_number(name: str, value: Any) -> int:
     """*value* of *name* as an int; 3.0 is one, `"3"` and 2.5 are none."""
+    if type(value) is int:
+        return value
     if isinstance(value, Integral) or (isinstance(value, float | np.floating) and value.is_integer()):
         return int(value)
     raise QueryError(f"{name} must be a whole number, got {value!r}")

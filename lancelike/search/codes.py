@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.search.looks import Looks
 from lancelike.search.rough import lengths_of_queries
-from lancelike.storage.gathering import coded
 from lancelike.storage.held import HeldVectors
 from lancelike.storage.products import multiply
+
+MOST_CODE = 127
+"""The largest of int8."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,20 +25,21 @@ class CodedQueries:
 
     Attributes:
         codes: int8, shape (m, ndims).
-        scales: float32, shape (m,): what codes are to be multiplied by.
-        lost: Length of what each code leaves out of its query, shape (m,).
+        scales: What the codes of each are to be multiplied by.
+        lost: Length of what its code leaves out of each query.
     """
 
     codes: NDArray[np.int8]
-    scales: NDArray[np.float32]
-    lost: NDArray[np.float64]
+    scales: Sequence[float]
+    lost: Sequence[float]
 
     @classmethod
-    def of(cls, queries: NDArray[Any]) -> CodedQueries:
-        """*queries*, float of any width, shape (m, ndims), coded."""
-        codes, scales = coded(queries.astype(np.float32, copy=False))
-        lost = queries - codes * scales.astype(np.float64)[:, np.newaxis]
-        return cls(codes.astype(np.int8), scales, lengths_of_queries(lost))
+    def of(cls, queries: NDArray[np.float64]) -> CodedQueries:
+        """*queries*, shape (m, ndims), coded."""
+        scales = [each / MOST_CODE or 1.0 for each in np.abs(queries).max(axis=1, initial=0).tolist()]
+        by = np.array(scales)[:, np.newaxis]
+        codes = np.rint(queries / by)
+        return cls(codes.astype(np.int8), scales, lengths_of_queries(queries - codes * by))
 
     def only(self, queries: slice) -> CodedQueries:
         """Those of *queries*."""

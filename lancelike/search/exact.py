@@ -6,9 +6,11 @@ does not rule out is measured anew. Several queries are ranked by the same calls
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from lancelike.search.codes import CodedQueries, dot_products
 from lancelike.search.looks import Looks
-from lancelike.search.rough import RoughDistances, lengths_of_queries
+from lancelike.search.rough import RoughDistances, down, lengths_of_queries, of_owners
 from lancelike.storage.held import LARGEST_SQUARED_NORM, SMALLEST_SQUARED_NORM, HeldVectors
 from lancelike.storage.vectors import FEW_BYTES, Positions
 from lancelike.types import DistanceType
@@ -60,8 +62,10 @@ class Nearest:
 
 def can_rank(queries: NDArray[Any]) -> bool:
     """Whether the bounds hold for *queries*, shape (m, ndims): none is too long or too short to be squared."""
-    squared = [length**2 for length in lengths_of_queries(queries).tolist()]
-    return all(each == 0 or SMALLEST_SQUARED_NORM <= each <= LARGEST_SQUARED_NORM for each in squared)
+    for length in lengths_of_queries(queries):
+        if length and not SMALLEST_SQUARED_NORM <= length * length <= LARGEST_SQUARED_NORM:
+            return False
+    return True
 
 
 def nearest(
@@ -92,6 +96,8 @@ def nearest(
         return [Nearest(among[one.positions], one.distances) for one in part]
     looks = looks or Looks.whole(len(queries), held.num_rows)
     ranker, out, found = Ranker(held, metric, k, lower, upper), _left_out(held, among), list[Nearest]()
+    if len(queries) <= QUERIES_AT_ONCE:
+        return list(ranker.rank(queries, looks, out))
     step = max(QUERIES_AT_ONCE, MOST_PRODUCTS // max(1, looks.width))
     for start in range(0, len(queries), step):
         group = slice(start, start + step)
@@ -127,14 +133,15 @@ class Ranker:
         """
         if looks.is_whole and len(queries) == 1 and (vectors := _few_floats(self._held, queries)) is not None:
             asked = self._asked(queries, looks)
-            yield from self._ranked(asked, *self._near_by_floats(asked, vectors, out))
+            yield from self._ranked(asked, *self._near_by_floats(asked, vectors, queries, out))
             return
-        coded = CodedQueries.of(queries) if queries.shape[1] <= MOST_CODED_NDIMS else None
+        wide = queries.astype(np.float64, copy=False)
+        coded = CodedQueries.of(wide) if queries.shape[1] <= MOST_CODED_NDIMS else None
         products = None if coded is None else dot_products(self._held, coded.codes, looks)
         step = max(1, RANKED_AT_ONCE // max(1, looks.width))
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            asked = self._asked(queries[part], looks.only(part))
+            asked = self._asked(wide[part], looks.only(part))
             if coded is None or products is None:
                 near = self._all(asked, out)
             else:
@@ -142,8 +149,9 @@ class Ranker:
             yield from self._ranked(asked, *near)
 
     def _asked(self, queries: NDArray[Any], looks: Looks) -> _Asked:
-        lengths, rough = lengths_of_queries(queries), self._rough(looks)
-        return _Asked(queries, lengths, looks, rough, rough.float_error(lengths))
+        wide, rough = queries.astype(np.float64, copy=False), self._rough(looks)
+        lengths = lengths_of_queries(wide)
+        return _Asked(wide, lengths, looks, rough, rough.float_error(lengths))
 
     def _rough(self, looks: Looks) -> RoughDistances:
         held, metric = self._held, self._metric
@@ -162,11 +170,11 @@ class Ranker:
         return asked.looks.rows(np.flatnonzero(distances == 0))
 
     def _near_by_floats(
-        self, asked: _Asked, vectors: NDArray[np.float32], out: NDArray[np.bool_] | None
+        self, asked: _Asked, vectors: NDArray[np.float32], query: NDArray[np.float32], out: NDArray[np.bool_] | None
     ) -> tuple[Positions, Positions]:
-        """As `_near_by_codes`, of one query and all *vectors* held: no other first pass of few takes less time."""
-        products = np.einsum("ij,j->i", vectors, asked.queries[0])[np.newaxis]
-        distances = asked.rough.by_floats(products, asked.rough.squared_norms, asked.lengths)
+        """As `_near_by_codes`, of one *query* and all *vectors* held: no other first pass of few takes less time."""
+        products = np.vecdot(vectors, query)[np.newaxis]
+        distances = asked.rough.by_floats(products, asked.rough.squared_norms, asked.lengths[0])
         places = self.candidates(self._hide(distances, asked, out), asked.float_error)
         return asked.looks.rows(places)
 
@@ -176,13 +184,15 @@ class Ranker:
         """The queries' numbers and the positions of rows that may be nearest to them, by the *products* of codes."""
         rough, lengths, held = asked.rough, asked.lengths, self._held
         distances = self._hide(rough.by_codes(products, coded.scales, lengths), asked, out)
-        places = self.candidates(distances, rough.most_coding_error(lengths, coded.lost) + asked.float_error)
+        errors = map(add, rough.most_coding_error(lengths, coded.lost), asked.float_error)
+        places = self.candidates(distances, list(errors))
         owners, positions = asked.looks.rows(places)
         if len(places) <= JUDGED_SINGLY * self._k * asked.count:
             return owners, positions
         scales, squared_norms = held.scales[positions], held.squared_norms[positions]
-        errors = rough.coding_error(lengths, coded.lost, scales, squared_norms, owners) + asked.float_error[owners]
-        near = self._narrowed(distances.ravel()[places], errors, owners, asked.count)
+        by_row = rough.coding_error(lengths, coded.lost, scales, squared_norms, owners)
+        by_row += of_owners(asked.float_error, owners)
+        near = self._narrowed(distances.ravel()[places], by_row, owners, asked.count)
         return owners[near], positions[near]
 
     def _hide(
@@ -202,9 +212,10 @@ class Ranker:
             distances = asked.rough.by_floats(
                 _float_products(self._held, positions, asked.queries, owners),
                 self._held.squared_norms[positions],
-                asked.lengths[owners],
+                of_owners(asked.lengths, owners),
             )
-            near = self._narrowed(distances, asked.float_error[owners], owners, asked.count)
+            errors = np.full(len(owners), of_owners(asked.float_error, owners))
+            near = self._narrowed(distances, errors, owners, asked.count)
             owners, positions = owners[near], positions[near]
         exact = self._exact(asked, owners, positions)
         rounded = exact.astype(np.float32)
@@ -219,13 +230,12 @@ class Ranker:
             yield Nearest(positions[its], rounded[its])
 
     def _exact(self, asked: _Asked, owners: Positions, positions: Positions) -> NDArray[np.float64]:
-        exact, rows = np.empty(len(positions)), max(1, CHUNK_BYTES // (8 * self._held.ndims))
-        queries = asked.queries.astype(np.float64)
-        for start in range(0, len(positions), rows):
-            some = slice(start, start + rows)
-            vectors = self._held.values.at(positions[some]).astype(np.float64)
-            exact[some] = _distances(vectors, queries if asked.count == 1 else queries[owners[some]], self._metric)
-        return exact
+        rows = max(1, CHUNK_BYTES // (8 * self._held.ndims))
+        if len(positions) > rows:
+            parts = [slice(start, start + rows) for start in range(0, len(positions), rows)]
+            return np.concatenate([self._exact(asked, owners[part], positions[part]) for part in parts])
+        vectors = self._held.values.at(positions).astype(np.float64)
+        return _distances(vectors, asked.queries if asked.count == 1 else asked.queries[owners], self._metric)
 
     def _narrowed(self, distances: NDArray[Any], errors: NDArray[Any], owners: Positions, count: int) -> Positions:
         """Which of some rows may be among the nearest to those of *count* queries that they belong to, ascending.
@@ -247,30 +257,30 @@ class Ranker:
         is_near[self.candidates(all_distances, all_errors)] = True
         return np.flatnonzero(is_near[places])
 
-    def candidates(self, rough: NDArray[Any], errors: NDArray[Any]) -> Positions:
+    def candidates(self, rough: NDArray[Any], errors: Sequence[float] | NDArray[Any]) -> Positions:
         """Places of the rows that may be among the nearest, ascending: those no further than the k-th may be.
 
         Args:
             rough: Distances, shape (m, rows); infinite for rows that can't be.
-            errors: The most that they are off, shape (m, rows), or (m,) if it is the same for all rows.
+            errors: The most that they are off, shape (m, rows), or one for each of the m.
         """
-        if errors.ndim == 1 and self._lower is None:
-            farthest = self._farthest(_bounds_of_kth(rough, self._k) + errors) + errors
-            near = rough <= np.nextafter(np.minimum(farthest, FAR).astype(rough.dtype), np.inf)[:, np.newaxis]
-            places: Positions = near.ravel().nonzero()[0]
+        if self._lower is None and not isinstance(errors, np.ndarray):
+            bounds = zip(_bounds_of_kth(rough, self._k), errors, strict=True)
+            farthest = [min(self._farthest(bound + error) + error, FAR) for bound, error in bounds]
+            places: Positions = (rough <= down(farthest)).ravel().nonzero()[0]
             return places
-        errors = errors if errors.ndim == 2 else errors[:, np.newaxis]
-        at_most: NDArray[Any] = rough + errors
+        by_row = errors if isinstance(errors, np.ndarray) else np.array(errors)[:, np.newaxis]
+        at_most: NDArray[Any] = rough + by_row
         if self._lower is not None:
-            at_most[rough < self._lower + errors] = np.inf
-        near = rough - errors <= self._farthest(_bounds_of_kth(at_most, self._k))[:, np.newaxis]
+            at_most[rough < self._lower + by_row] = np.inf
+        farthest = [self._farthest(bound) for bound in _bounds_of_kth(at_most, self._k)]
+        near = rough - by_row <= np.array(farthest)[:, np.newaxis]
         if self._lower is not None:
-            near &= rough >= self._lower - errors
+            near &= rough >= self._lower - by_row
         return np.flatnonzero(near)
 
-    def _farthest(self, of_kth: NDArray[Any]) -> NDArray[Any]:
-        farthest: NDArray[Any] = np.minimum(of_kth, FAR if self._upper is None else min(float(self._upper), FAR))
-        return farthest
+    def _farthest(self, of_kth: float) -> float:
+        return min(of_kth, FAR if self._upper is None else min(float(self._upper), FAR))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,11 +291,11 @@ class _Asked:
         float_error: The most that distances by float32 are off from each query, rounding included.
     """
 
-    queries: NDArray[Any]
-    lengths: NDArray[np.float64]
+    queries: NDArray[np.float64]
+    lengths: Sequence[float]
     looks: Looks
     rough: RoughDistances
-    float_error: NDArray[np.float64]
+    float_error: Sequence[float]
 
     @property
     def count(self) -> int:
@@ -305,12 +315,12 @@ def exact_distances(vectors: NDArray[Any], queries: NDArray[Any], metric: Distan
 def _distances(vectors: NDArray[np.float64], queries: NDArray[np.float64], metric: DistanceType) -> NDArray[np.float64]:
     if metric == "l2":
         vectors -= queries
-        squares: NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors)
+        squares: NDArray[np.float64] = np.vecdot(vectors, vectors)
         return squares
-    products: NDArray[np.float64] = np.einsum("ij,ij->i", vectors, queries)
+    products: NDArray[np.float64] = np.vecdot(vectors, queries)
     if metric == "dot":
         return 1 - products
-    squared = np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)
+    squared = np.vecdot(vectors, vectors) * np.vecdot(queries, queries)
     cosines: NDArray[np.float64] = products / np.sqrt(squared)
     return 1 - cosines
 
@@ -333,7 +343,7 @@ def _float_products(
         for start in range(first, end, step):
             some = slice(start, min(start + step, end))
             vectors = held.values.at(positions[some]).astype(np.float32, copy=False)
-            np.einsum("ij,j->i", vectors, query, out=products[some])
+            np.vecdot(vectors, query, out=products[some])
     return products
 
 
@@ -353,13 +363,16 @@ def _left_out(held: HeldVectors, among: Positions | None) -> NDArray[np.bool_] |
     return out
 
 
-def _bounds_of_kth(distances: NDArray[Any], k: int) -> NDArray[np.float64]:
+def _bounds_of_kth(distances: NDArray[Any], k: int) -> list[float]:
     """For each row of *distances*, one that at least *k* are within, and not many more; infinite if it has fewer."""
     count, width = distances.shape
     if width < k:
-        return np.full(count, np.inf)
+        return [math.inf] * count
     groups = width // GROUP
     if groups >= 8 * k:  # k groups have one within the k-th smallest of the groups' nearest
         distances = distances[:, : groups * GROUP].reshape(count, GROUP, groups).min(axis=1)
-    bounds: NDArray[np.float64] = np.partition(distances, k - 1, axis=1)[:, k - 1].astype(np.float64)
+    else:
+        distances = distances.copy()
+    distances.partition(k - 1, axis=1)
+    bounds: list[float] = distances[:, k - 1].tolist()
     return bounds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.query.comparison import Comparison, comparison_of
-from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch, rows_wanted
+from lancelike.query.comparison import comparison_of
+from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch, plan_scan, rows_wanted
 from lancelike.query.query import Projection, Query
 from lancelike.schema.blobs import schema_has_blob_field
 from lancelike.search.exact import Nearest, can_rank, nearest
 from lancelike.search.hamming import nearest_by_bits
 from lancelike.search.maxsim import nearest_rows
 from lancelike.search.pruned import Probes, enough_rows, nearest_in_partitions
-from lancelike.search.target import facts_of
+from lancelike.search.target import MOST_WAYS, facts_of
 from lancelike.storage.addressing import addresses_where, scan_where
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.held import HeldVectors
@@ -40,66 +39,106 @@ _MADE_BY_SEARCH = re.compile(rf"\b({DISTANCE}|{QUERY_INDEX}|_row\w+)\b", re.IGNO
 """Columns that an expression can't be given where rows are read by id."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the rows of an answer have.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedSearch:
+    """A search in memory but for its vectors: one of these serves all queries that ask alike of a version of a table.
 
     Attributes:
-        schema: Theirs.
+        column: Searched.
+        metric: Ranked by.
+        query: What is asked; its vector is another's.
+        through_lance: The same, with the effort that it takes through Lance's index.
+        probes: Partitions of the column's index to look into; None: compare with every vector.
+        is_batch: Whether several are asked for at once, each with rows of its own.
+        why: What the settings are tuned for.
+    """
+
+    column: VectorColumn
+    metric: DistanceType
+    query: Query
+    through_lance: Query
+    probes: Probes | None
+    is_batch: bool
+    why: str
+
+    def search(
+        self, vector: NDArray[Any], dataset: Dataset, cache: VectorCache, held: HeldVectors | None
+    ) -> MemorySearch | None:
+        """That for *vector*, which `plan.query_vector` lets pass; None if it is for Lance.
+
+        Args:
+            vector: Shape (ndims,), or (m, ndims) for several, or the parts of one.
+            dataset: A handle that stays at its version.
+            cache: Holds vectors.
+            held: Those of the column, if they are held.
+        """
+        queries = query_vectors(vector, self.column)
+        if self.metric != "hamming" and not can_rank(queries):
+            return None
+        return MemorySearch(self, vector, queries, dataset, cache, held)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Readiness:
+    """What a prepared search has of the vectors held.
+
+    Attributes:
+        schema: That of the answer's rows.
         fields: Name and type of each of its fields.
         read: The columns asked for that are not made of vectors and their places: names, or expressions by name.
+        has_vectors: Whether the vectors asked for are at hand: one a row, in a column of their own.
+        is_quick: Whether it takes next to no time to rank by one vector.
     """
 
     schema: pa.Schema
     fields: tuple[tuple[str, pa.DataType], ...]
     read: list[str] | dict[str, str]
+    has_vectors: bool
+    is_quick: bool
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class MemorySearch:
     """One search for the nearest of all rows, or of those that a filter leaves, or that an index's partitions hold.
 
     Attributes:
-        cache: Holds the vectors.
+        way: How.
+        vector: For what.
+        queries: The same as `query_vectors` has it.
         dataset: A handle that stays at its version.
-        column: Searched.
-        metric: Ranked by.
-        query: What is asked, its vector of the length that the column has.
-        queries: Its vectors, as `query_vectors` has them.
-        lance: Makes Lance's way to the same rows: taken when the vectors can't be held after all.
-        probes: Partitions of the column's index to look into; None: compare with every vector.
+        cache: Holds vectors.
+        held: Those of the column, if they were held when this was planned.
     """
 
-    cache: VectorCache
-    dataset: Dataset
-    column: VectorColumn
-    metric: DistanceType
-    query: Query
+    way: PreparedSearch
+    vector: NDArray[Any]
     queries: NDArray[Any]
-    lance: Callable[[], Scan]
-    probes: Probes | None
+    dataset: Dataset
+    cache: VectorCache
+    held: HeldVectors | None
 
     @property
     def scan(self) -> Scan:
-        """Lance's way to the same rows."""
-        return self.lance()
+        """Lance's way to the same rows: taken when the vectors can't be held after all."""
+        query = self.way.through_lance
+        return plan_scan(query.with_(vector=self.vector), self.way.column, query.distance_type)
 
     def read(self) -> pa.Table:
         """The rows that the scan has, in its order and with its schema."""
-        held = self.cache.known(self.dataset, self.column) or self.cache.hold(self.dataset, self.column)
+        held = self.held or self.cache.hold(self.dataset, self.way.column)
         if held is None:
             return self.dataset.read(self.scan)
-        return self._rows(held, self._rank(held, self.queries, self._filtered(held)))
+        return self._rows(held, self.rank(held, self.queries, self._filtered(held)))
 
     def explain(self, verbose: bool = False) -> str:
         """How `read` finds the rows; nothing is read for it."""
-        lines = [self._summary]
-        if self.query.filter is not None:
-            kind = "Postfilter" if self.query.postfilter else "Prefilter"
-            compared = self._compared
+        lines, query = [self._summary], self.way.query
+        if query.filter is not None:
+            kind = "Postfilter" if query.postfilter else "Prefilter"
+            compared = comparison_of(query.filter)
             is_held = compared is not None and self.cache.holds_all_rows(self.dataset, [compared.column])
-            plan = "CompareInMemory" if is_held else self.dataset.explain(scan_where(self.query.filter), verbose)
-            lines += [f"  {kind}: rows where {self.query.filter}", *(f"    {line}" for line in plan.splitlines())]
+            plan = "CompareInMemory" if is_held else self.dataset.explain(scan_where(query.filter), verbose)
+            lines += [f"  {kind}: rows where {query.filter}", *(f"    {line}" for line in plan.splitlines())]
         columns = self._read_columns
         is_held = not isinstance(columns, Mapping) and self.cache.holds_rows(self.dataset, columns)
         step = "TakeFromMemory" if is_held and columns else "TakeByRowId"
@@ -115,185 +154,170 @@ class MemorySearch:
             steps.append(f"  {step}: output_rows={rows}, elapsed={(now - started) * 1e3:.3f}ms")
             started = now
 
-        held = self.cache.hold(self.dataset, self.column)
+        held = self.cache.hold(self.dataset, self.way.column)
         if held is None:
             return self.dataset.analyze(self.scan)
         note("VectorsInMemory", held.num_rows)
         allowed = self._filtered(held)
         if allowed is not None:
             note("Filter", len(allowed))
-        found = self._rank(held, self.queries, allowed)
+        found = self.rank(held, self.queries, allowed)
         note("Rank", sum(len(one.positions) for one in found))
         note("TakeByRowId", self._rows(held, found).num_rows)
         return "\n".join([self._summary, *steps])
 
     @property
     def _summary(self) -> str:
-        held = self.cache.known(self.dataset, self.column)
+        held, way = self.held, self.way
         how = "exact"
-        if self.probes is not None:
-            how = f"by the index's partitions, nprobes={self.probes}, distances exact"
+        if way.probes is not None:
+            how = f"by the index's partitions, nprobes={way.probes}, distances exact"
             if held is not None and held.num_rows and held.partitions is None:
                 how = "exact: the index's partitions are not those of its centroids"
         return (
-            f"MemorySearch: column={self.column.name}, metric={self.metric}, k={self._k}, "
-            f"queries={len(self.queries) if is_batch(self.query, self.column) else 1}, {how}"
+            f"MemorySearch: column={way.column.name}, metric={way.metric}, k={rows_wanted(way.query)}, "
+            f"queries={len(self.queries) if way.is_batch else 1}, {how}"
         )
 
-    @property
-    def _k(self) -> int:
-        return rows_wanted(self.query)
-
-    @property
-    def _skipped(self) -> int:
-        """Rows found that are left out; of several queries, each skips its own later."""
-        return 0 if is_batch(self.query, self.column) else self.query.offset
-
-    def _quick(self) -> HeldVectors | None:
-        """The vectors, if they are held, and it takes next to no time to rank them."""
-        if is_batch(self.query, self.column) or self.query.filter is not None or self.column.multivector:
-            return None
-        if (held := self.cache.known(self.dataset, self.column)) is None:
-            return None
-        looked_at = held.num_rows
-        if held.partitions is not None and self.probes == Probes():
-            looked_at = enough_rows(held.num_rows, held.ndims, self._k, held.partitions.needed)
-        return held if looked_at * held.ndims <= QUICK_BYTES else None
-
-    def _alike(self, held: HeldVectors) -> tuple[Any, ...]:
-        """What searches that are ranked at once have in common."""
-        query = self.query
-        settings = self.metric, self._k, query.offset, self.probes, query.fast_search
-        return held, *settings, query.lower_bound, query.upper_bound
+    def is_quick(self, held: HeldVectors) -> bool:
+        """Whether it takes next to no time to rank the rows *held*."""
+        return self._ready(held).is_quick
 
     def _filtered(self, held: HeldVectors) -> Positions | None:
         """Positions of the rows that the filter leaves; None without a filter."""
-        if self.query.filter is None:
+        if (condition := self.way.query.filter) is None:
             return None
-        compared = self._compared
+        compared = comparison_of(condition)
         addresses = None if compared is None else self.cache.addresses_with(self.dataset, compared)
-        return held.positions(addresses_where(self.dataset, self.query.filter) if addresses is None else addresses)
+        return held.positions(addresses_where(self.dataset, condition) if addresses is None else addresses)
 
-    @property
-    def _compared(self) -> Comparison | None:
-        """What the filter compares, if that is one column and one value."""
-        return None if self.query.filter is None else comparison_of(self.query.filter)
+    def rank(self, held: HeldVectors, queries: NDArray[Any], allowed: Positions | None) -> list[Nearest]:
+        """The nearest to each of *queries*.
 
-    def _rank(self, held: HeldVectors, queries: NDArray[Any], allowed: Positions | None) -> list[Nearest]:
-        query, after = self.query, self.query.postfilter
+        Args:
+            held: The vectors.
+            queries: This search's, or those of several that go the same way.
+            allowed: Positions of the rows that the filter leaves; None without one.
+        """
+        way, query, after = self.way, self.way.query, self.way.query.postfilter
+        metric, k = way.metric, rows_wanted(query)
         among, lower, upper = None if after else allowed, query.lower_bound, query.upper_bound
-        if self.column.multivector:
-            metric, k = self.metric, self._k
+        partitions = held.partitions
+        if way.column.multivector:
             found = [nearest_rows(held, queries, metric, k, among=among, lower=lower, upper=upper)]
-        elif self.metric == "hamming":
-            found = nearest_by_bits(held, queries, self._k, among=among, lower=lower, upper=upper)
+        elif metric == "hamming":
+            found = nearest_by_bits(held, queries, k, among=among, lower=lower, upper=upper)
+        elif way.probes is None or partitions is None or partitions.metric != metric:
+            found = nearest(held, queries, metric, k, among=among, lower=lower, upper=upper)
         else:
-            found = self._rank_vectors(held, queries, among, lower, upper)
+            found = nearest_in_partitions(
+                held,
+                partitions,
+                queries,
+                k,
+                probes=way.probes,
+                among=among,
+                lower=lower,
+                upper=upper,
+                with_tail=not query.fast_search,
+            )
         if after and allowed is not None:
             found = [_at(one, np.isin(one.positions, allowed)) for one in found]
-        if skipped := self._skipped:
-            found = [_at(one, slice(skipped, None)) for one in found]
+        if query.offset and not way.is_batch:  # of several queries, each skips its own later
+            found = [_at(one, slice(query.offset, None)) for one in found]
         return found
 
-    def _rank_vectors(
-        self,
-        held: HeldVectors,
-        queries: NDArray[Any],
-        among: Positions | None,
-        lower: float | None,
-        upper: float | None,
-    ) -> list[Nearest]:
-        partitions = held.partitions
-        if self.probes is None or partitions is None or partitions.metric != self.metric:
-            return nearest(held, queries, self.metric, self._k, among=among, lower=lower, upper=upper)
-        return nearest_in_partitions(
-            held,
-            partitions,
-            queries,
-            self._k,
-            probes=self.probes,
-            among=among,
-            lower=lower,
-            upper=upper,
-            with_tail=not self.query.fast_search,
-        )
-
-    def _rows_left(self, held: HeldVectors, found: Nearest) -> Callable[[], pa.Table]:
+    def rows_left(self, held: HeldVectors, found: Nearest) -> Callable[[], pa.Table]:
         """What is left to do for the rows *found*: nothing, if their columns are in memory."""
-        at_hand = self._at_hand(held, found.positions)
+        ready = self._ready(held)
+        at_hand = self._at_hand(ready, held, found.positions)
         if at_hand is None:
             return partial(self._rows, held, [found])
-        rows = self._table(held, [found], found.positions, at_hand)
+        rows = self._table(ready, held, [found], found.positions, at_hand)
         return lambda: rows
 
     def _rows(self, held: HeldVectors, found: Sequence[Nearest]) -> pa.Table:
-        positions = _joined([one.positions for one in found])
-        columns = self._at_hand(held, positions)
-        return self._table(held, found, positions, self._take(held.row_ids[positions]) if columns is None else columns)
+        ready, positions = self._ready(held), _joined([one.positions for one in found])
+        columns = self._at_hand(ready, held, positions)
+        if columns is None:
+            columns = self._take(held.row_ids[positions])
+        return self._table(ready, held, found, positions, columns)
 
     def _table(
         self,
+        ready: _Readiness,
         held: HeldVectors,
         found: Sequence[Nearest],
         positions: Positions,
         columns: pa.Table | Mapping[str, pa.Array],
     ) -> pa.Table:
         """The rows *found*, at *positions*, with *columns* that were read."""
-        made: dict[str, Callable[[], NDArray[Any]]] = {
-            DISTANCE: lambda: _joined([one.distances for one in found]),
-            QUERY_INDEX: lambda: np.repeat(np.arange(len(found), dtype=np.int32), list(map(_count, found))),
-            ROW_ID: lambda: held.row_ids[positions],
-            ROW_ADDRESS: lambda: held.addresses[positions],
-        }
-        if self._has_vectors:
-            made[self.column.name] = lambda: held.values.at(positions)
-        shape = self._shape(held)
-        arrays = [
-            _made(made[name](), kind) if name in made else _column(columns, name, kind) for name, kind in shape.fields
-        ]
-        return pa.Table.from_arrays(arrays, schema=shape.schema)
+        arrays = []
+        for name, kind in ready.fields:
+            if name == DISTANCE:
+                array = _made(_joined([one.distances for one in found]), kind)
+            elif ready.has_vectors and name == self.way.column.name:
+                array = _made(held.values.at(positions), kind)
+            elif name == ROW_ID:
+                array = _made(held.row_ids[positions], kind)
+            elif name == ROW_ADDRESS:
+                array = _made(held.addresses[positions], kind)
+            elif name == QUERY_INDEX:
+                array = _made(np.repeat(np.arange(len(found), dtype=np.int32), list(map(_count, found))), kind)
+            else:
+                array = columns[name] if len(columns) else pa.array([], kind)
+            arrays.append(array)
+        return pa.Table.from_arrays(arrays, schema=ready.schema)
 
-    def _at_hand(self, held: HeldVectors, positions: Positions) -> Mapping[str, pa.Array] | None:
+    def _at_hand(self, ready: _Readiness, held: HeldVectors, positions: Positions) -> Mapping[str, pa.Array] | None:
         """What the rows have in the columns asked for, if it is in memory; empty if nothing is to be read."""
-        columns = self._shape(held).read
+        columns = ready.read
         if not columns or not len(positions):
             return {}
-        if isinstance(columns, Mapping):
+        if isinstance(columns, dict):
             return None
         return self.cache.rows(self.dataset, held.addresses[positions], columns)
 
     def _take(self, row_ids: NDArray[np.uint64]) -> pa.Table:
         """What the rows have in the columns asked for; Lance reads one that answers several queries once."""
-        if not is_batch(self.query, self.column):
+        if not self.way.is_batch:
             return self.dataset.take_row_ids(row_ids.tolist(), self._read_columns)
         distinct, places = np.unique(row_ids, return_inverse=True)
         return self.dataset.take_row_ids(distinct.tolist(), self._read_columns).take(pa.array(places))
 
     @property
     def _read_columns(self) -> list[str] | dict[str, str]:
-        columns = self.query.columns
+        columns = self.way.query.columns
         if isinstance(columns, Mapping):
             return {name: expression for name, expression in columns.items() if name not in _OURS}
-        held = (self.column.name,) if self._has_vectors else ()
+        held = (self.way.column.name,) if self._has_vectors else ()
         return [name for name in columns or facts_of(self.dataset).names if name not in _OURS and name not in held]
 
     @property
     def _has_vectors(self) -> bool:
-        """Whether the vectors asked for are at hand: one a row, in a column of their own."""
-        is_plain = not self.column.multivector and "." not in self.column.name
-        return is_plain and not isinstance(self.query.columns, Mapping)
+        column = self.way.column
+        is_plain = not column.multivector and "." not in column.name
+        return is_plain and not isinstance(self.way.query.columns, Mapping)
 
-    def _shape(self, held: HeldVectors) -> _Shape:
-        """That of the scan's rows, asked for once."""
-        query = self.query
-        columns = tuple(query.columns.items()) if isinstance(query.columns, Mapping) else tuple(query.columns or ())
-        asked = (columns, query.with_row_id, query.with_row_address, is_batch(query, self.column))
-        shape: _Shape | None = held.shapes.get(asked)
-        if shape is None:
+    def _ready(self, held: HeldVectors) -> _Readiness:
+        """What is found out once for the vectors *held*."""
+        ready: _Readiness | None = held.kept.get(self.way)
+        if ready is None:
             schema = self._plain_schema() or self.dataset.output_schema(replace(self.scan, filter=None))
             fields = tuple((field.name, field.type) for field in schema)
-            shape = held.shapes[asked] = _Shape(schema, fields, self._read_columns)
-        return shape
+            ready = _Readiness(schema, fields, self._read_columns, self._has_vectors, self._is_quick(held))
+            if len(held.kept) >= MOST_WAYS:
+                held.kept.clear()
+            held.kept[self.way] = ready
+        return ready
+
+    def _is_quick(self, held: HeldVectors) -> bool:
+        way, looked_at = self.way, held.num_rows
+        if way.is_batch or way.query.filter is not None or way.column.multivector:
+            return False
+        if held.partitions is not None and way.probes == Probes():
+            looked_at = enough_rows(held.num_rows, held.ndims, rows_wanted(way.query), held.partitions.needed)
+        return looked_at * held.ndims <= QUICK_BYTES
 
     def _plain_schema(self) -> pa.Schema | None:
         """The scan's schema, if the table's fields are all there is to it: Lance takes a millisecond to say it."""
@@ -302,7 +326,7 @@ class MemorySearch:
         is_plain = not isinstance(columns, Mapping) and len(set(columns)) == len(columns)
         if not is_plain or not {*schema.names, DISTANCE}.issuperset(columns):
             return None
-        if is_batch(self.query, self.column) or schema_has_blob_field(schema):
+        if self.way.is_batch or schema_has_blob_field(schema):
             return None
         fields = [pa.field(DISTANCE, pa.float32()) if name == DISTANCE else schema.field(name) for name in columns]
         asked = {ROW_ID: scan.with_row_id, ROW_ADDRESS: scan.with_row_address}
@@ -310,50 +334,50 @@ class MemorySearch:
         return pa.schema([*fields, *ids], metadata=schema.metadata)
 
 
-def memory_search(
+def prepare(
     query: Query,
-    lance: Callable[[], Scan],
+    through_lance: Query,
     dataset: Dataset,
     column: VectorColumn,
     cache: VectorCache,
     *,
+    why: str = "",
     starts: bool = True,
-) -> MemorySearch | str:
-    """The search in memory that gives the rows that *lance*'s scan does, or as near ones; or why there is none.
+) -> PreparedSearch | str:
+    """How the rows that Lance's scan gives, or as near ones, are found in memory; or why they aren't.
 
     Args:
         query: What is asked.
-        lance: Makes its plan, through Lance's index, or past it.
+        through_lance: The same, with the effort that it takes through Lance's index, or past it.
         dataset: Where.
         column: Searched.
         cache: Holds vectors.
+        why: What the settings are tuned for.
         starts: Let the cache begin to read vectors that it takes long to read.
     """
-    frozen = dataset.frozen()
+    frozen, vector = dataset.frozen(), query.vector
     metric = query.distance_type or ("hamming" if column.is_of_bytes else "l2")
     if (metric == "hamming") != column.is_of_bytes or not _is_covered(query, facts_of(frozen).names):
         return "the query asks what only Lance's scan does"
     is_held = cache.known(frozen, column) is not None
     if not is_held and (reason := cache.refusal(frozen, column)) is not None:
         return reason
-    queries, k = query_vectors(query, column), rows_wanted(query)
-    answers = len(queries) if is_batch(query, column) else 1
-    if k * answers > MOST_ROWS or (metric != "hamming" and not can_rank(queries)):
-        return "the answer has many rows, or the query values that float32 can't square"
+    of_several = is_batch(query, column)
+    if rows_wanted(query) * (len(vector) if of_several and vector is not None else 1) > MOST_ROWS:
+        return "the answer has many rows"
     may_wait = is_held or query.bypass_vector_index
     if not may_wait and (reason := cache.delay(frozen, column, starts=starts)) is not None:
         return reason
     is_past_index = query.bypass_vector_index or column.multivector or metric == "hamming"
     probes = None if is_past_index else Probes.of(query)
-    return MemorySearch(
-        cache=cache,
-        dataset=frozen,
+    return PreparedSearch(
         column=column,
         metric=metric,
-        query=query,
-        queries=queries,
-        lance=lance,
+        query=query.with_(vector=None),
+        through_lance=through_lance.with_(vector=None),
         probes=probes,
+        is_batch=of_several,
+        why=why,
     )
 
 
@@ -363,20 +387,20 @@ def read_together(searches: Sequence[MemorySearch]) -> list[Callable[[], pa.Tabl
     Of these, the ones that differ in nothing but their vector are ranked at once.
     """
     left: list[Callable[[], pa.Table]] = [each.read for each in searches]
-    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    alike: dict[tuple[HeldVectors, PreparedSearch], list[int]] = {}
     for place, search in enumerate(searches):
-        if (held := search._quick()) is not None:
-            alike[search._alike(held)].append(place)
-    for (held, *_), places in alike.items():
-        queries = np.concatenate([searches[place].queries for place in places])
-        for place, found in zip(places, searches[places[0]]._rank(held, queries, None), strict=True):
-            left[place] = searches[place]._rows_left(held, found)
+        if (held := search.held) is not None and search.is_quick(held):
+            alike.setdefault((held, search.way), []).append(place)
+    for (held, _), places in alike.items():
+        queries = _joined([searches[place].queries for place in places])
+        for place, found in zip(places, searches[places[0]].rank(held, queries, None), strict=True):
+            left[place] = searches[place].rows_left(held, found)
     return left
 
 
-def query_vectors(query: Query, column: VectorColumn) -> NDArray[Any]:
-    """The vectors asked for, shape (m, ndims), as the column's type has them; those of float16 as float32."""
-    vectors = np.atleast_2d(np.asarray(query.vector))
+def query_vectors(vector: NDArray[Any], column: VectorColumn) -> NDArray[Any]:
+    """*vector* as the column's type has it, shape (m, ndims); those of float16 as float32."""
+    vectors = vector[np.newaxis] if vector.ndim == 1 else vector
     if vectors.dtype != column.dtype:
         with np.errstate(over="ignore"):
             vectors = vectors.astype(column.dtype)
@@ -419,7 +443,3 @@ def _made(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
         elements = _made(values.reshape(-1), kind.value_type)
         return pa.Array.from_buffers(kind, len(values), [None], children=[elements])
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
-
-
-def _column(read: pa.Table | Mapping[str, pa.Array], name: str, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    return read[name] if len(read) else pa.array([], kind)

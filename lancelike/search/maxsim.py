@@ -92,17 +92,17 @@ def _candidates(
 ) -> Positions:
     """Which rows may be among the nearest, by the codes of their vectors, ascending."""
     rough = RoughDistances(metric, held.ndims, held.scales[np.newaxis], held.squared_norms[np.newaxis])
-    distances, error = np.zeros(len(firsts)), np.zeros(1)
+    distances, error = np.zeros(len(firsts)), 0.0
     for start in range(0, len(query), QUERIES_AT_ONCE):
         vectors = query[start : start + QUERIES_AT_ONCE]
-        coded, lengths = CodedQueries.of(vectors), lengths_of_queries(vectors)
+        coded, lengths = CodedQueries.of(vectors.astype(np.float64, copy=False)), lengths_of_queries(vectors)
         products = dot_products(held, coded.codes, Looks.whole(len(vectors), held.num_rows))
         for one in (slice(i, i + 1) for i in range(len(vectors))):  # a core's cache holds what is made of one
             [its] = rough.by_codes(products[one], coded.scales[one], lengths[one])
             distances += np.minimum.reduceat(its, firsts)
-            error += rough.most_coding_error(lengths[one], coded.lost[one]) + rough.float_error(lengths[one])
+        error += sum(rough.most_coding_error(lengths, coded.lost)) + sum(rough.float_error(lengths))
     distances[out] = np.inf
-    return ranker.candidates(distances[np.newaxis], error)
+    return ranker.candidates(distances[np.newaxis], [error])
 
 
 def _fine_candidates(
@@ -114,7 +114,7 @@ def _fine_candidates(
     for vector, length in zip(query, lengths, strict=True):
         its = rough.by_floats(_float_products(view, vector), view.squared_norms, length)
         distances += np.minimum.reduceat(its, starts)
-    return ranker.candidates(distances[np.newaxis], rough.float_error(lengths).sum(keepdims=True))
+    return ranker.candidates(distances[np.newaxis], [sum(rough.float_error(lengths))])
 
 
 def _float_products(held: HeldVectors, query: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,17 +5,22 @@ terms' absolute values, u = 2**-24 (Higham, Accuracy and Stability of Numerical 
 Codes of int8 are multiplied exactly; a value is off from its code times the scale s by no more than s / 2, and so a
 vector of n values by s sqrt(n) / 2 in length, which bounds what a dot product is off by (Cauchy and Schwarz). A vector
 of float64 is rounded to float32 for both: no further off than by the sums' last few terms.
+
+What there is one of for a query is a float, and several are a list: out of cold caches numpy takes 10 to 20 us for what
+Python does in one.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.storage.held import SMALLEST_SQUARED_NORM
+from lancelike.storage.vectors import Positions
 from lancelike.types import DistanceType
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -25,6 +30,8 @@ UNDERFLOW = 1e-37
 """What one product can lose by being too small for float32."""
 ROUNDED_TERMS = 4
 """Terms of a sum that are off by as much as rounding its values to float32."""
+
+Term = TypeVar("Term")
 
 
 class RoughDistances:
@@ -48,92 +55,97 @@ class RoughDistances:
         self._underflow = ndims * UNDERFLOW
         self.squared_norms = squared_norms
         self._scales = scales / lengths_of(squared_norms) if metric == "cosine" else scales  # of unit vectors
-        largest = squared_norms.max(axis=1, initial=0).astype(np.float64)
-        self._longest = np.sqrt(largest * (1 + 2 * self._gamma) + self._underflow)
-        self._largest_scale = self._scales.max(axis=1, initial=0).astype(np.float64)
-        self._error_terms = self._terms_of_float_error()
+        largest = squared_norms.max(axis=1, initial=0).tolist()
+        self._longest = [math.sqrt(each * (1 + 2 * self._gamma) + self._underflow) for each in largest]
+        self._largest_scales: list[float] = self._scales.max(axis=1, initial=0).tolist()
+        self._error_terms = [self._terms_of_float_error(each) for each in self._longest]
 
     def by_codes(
-        self, products: NDArray[np.float32], scales: NDArray[np.float32], lengths: NDArray[np.float64]
+        self, products: NDArray[np.float32], scales: Sequence[float], lengths: Sequence[float]
     ) -> NDArray[np.float32]:
         """Distances by the *products* of codes, which are overwritten.
 
         Args:
             products: Of the queries' codes and those of the rows, shape (m, rows).
-            scales: What the queries' codes are to be multiplied by, shape (m,).
-            lengths: The queries'.
+            scales: What each query's codes are to be multiplied by.
+            lengths: Each query's.
         """
         products *= self._scales
         if self._metric == "l2":
-            products *= np.float32(-2) * scales[:, np.newaxis]
+            products *= down([-2 * scale for scale in scales])
             products += self.squared_norms
-            products += (lengths**2).astype(np.float32)[:, np.newaxis]
+            products += down([length * length for length in lengths])
             return products
-        by = -scales
         if self._metric == "cosine":
-            by /= lengths.astype(np.float32)
-        products *= by[:, np.newaxis]
-        products += np.float32(1)
+            scales = [scale / length if length else 0.0 for scale, length in zip(scales, lengths, strict=True)]
+        products *= down([-scale for scale in scales])
+        products += 1
         return products
 
     def by_floats(
-        self, products: NDArray[np.float32], squared_norms: NDArray[np.float32], lengths: NDArray[np.float64]
+        self,
+        products: NDArray[np.float32],
+        squared_norms: NDArray[np.float32],
+        lengths: float | NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Distances by the float32 *products* of queries and rows, which are overwritten.
 
         Args:
             products: Of any shape.
             squared_norms: Of their rows, of that shape.
-            lengths: Of their queries, of that shape.
+            lengths: Of their queries, of that shape, or that of the one query.
         """
         if self._metric == "l2":
-            products *= np.float32(-2)
+            products *= -2
             products += squared_norms
-            products += (lengths**2).astype(np.float32)
+            products += lengths * lengths
             return products
         if self._metric == "cosine":
             products /= lengths_of(squared_norms)
-            products /= lengths.astype(np.float32)
-        return np.subtract(np.float32(1), products, out=products)
+            products /= lengths
+        return np.subtract(1, products, out=products)
 
-    def float_error(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The most that distances by floats are off from queries of *lengths*, shape (m,), all rounding included."""
-        constant, linear, square = self._error_terms
-        error: NDArray[np.float64] = (square * lengths + linear) * lengths + constant
-        return error
+    def float_error(self, lengths: Sequence[float]) -> list[float]:
+        """The most that distances by floats are off from each of the queries of *lengths*, all rounding included."""
+        terms = _for_each(self._error_terms, lengths)
+        return [(square * length + linear) * length + constant for length, (constant, linear, square) in terms]
 
-    def _terms_of_float_error(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """What `float_error` is made of, each by its power of the query's length."""
-        gamma, longest, u = self._gamma, self._longest, UNIT_ROUNDOFF
+    def _terms_of_float_error(self, longest: float) -> tuple[float, float, float]:
+        """What `float_error` is made of, each by its power of the query's length; *longest* is that of the rows."""
+        gamma, u = self._gamma, UNIT_ROUNDOFF
         if self._metric == "cosine":  # gamma of the dot product, half of it of the root of the squared norm
-            constant = 2 * gamma + 20 * u + self._underflow / SMALLEST_SQUARED_NORM
-            return np.full_like(longest, SLACK * constant), np.zeros_like(longest), 0.0
+            return SLACK * (2 * gamma + 20 * u + self._underflow / SMALLEST_SQUARED_NORM), 0.0, 0.0
         if self._metric == "dot":
-            return np.full_like(longest, SLACK * (8 * u + self._underflow)), SLACK * (gamma + 8 * u) * longest, 0.0
+            return SLACK * (8 * u + self._underflow), SLACK * (gamma + 8 * u) * longest, 0.0
         constant = (gamma + 12 * u) * longest**2 + 3 * self._underflow
         return SLACK * constant, SLACK * (2 * gamma + 24 * u) * longest, SLACK * 12 * u
 
-    def most_coding_error(self, lengths: NDArray[np.float64], lost: NDArray[np.float64]) -> NDArray[np.float64]:
+    def most_coding_error(self, lengths: Sequence[float], lost: Sequence[float]) -> list[float]:
         """No less than any of `coding_error`, which takes as long to compute for all rows as the first pass.
 
         Args:
             lengths: The queries'.
             lost: Length of what its code leaves out of each query.
         """
-        error: NDArray[np.float64] = (lengths + lost) * (math.sqrt(self._ndims) / 2) * self._largest_scale
+        of_rows = list(zip(self._longest, self._largest_scales, strict=True))
+        return [
+            SLACK**2 * self._most_coding_error(length, its, *largest)
+            for its, (length, largest) in zip(lost, _for_each(of_rows, lengths), strict=True)
+        ]
+
+    def _most_coding_error(self, length: float, lost: float, longest: float, largest_scale: float) -> float:
+        error = (length + lost) * (math.sqrt(self._ndims) / 2) * largest_scale
         if self._metric == "cosine":  # the largest scale of a vector of unit length
-            error = (error + lost) / np.maximum(lengths, math.sqrt(SMALLEST_SQUARED_NORM))
-        else:
-            error = (error + self._longest * lost) * (2 if self._metric == "l2" else 1)
-        return SLACK**2 * error
+            return (error + lost) / max(length, math.sqrt(SMALLEST_SQUARED_NORM))
+        return (error + longest * lost) * (2 if self._metric == "l2" else 1)
 
     def coding_error(
         self,
-        lengths: NDArray[np.float64],
-        lost: NDArray[np.float64],
+        lengths: Sequence[float],
+        lost: Sequence[float],
         scales: NDArray[np.float32],
         squared_norms: NDArray[np.float32],
-        owners: NDArray[np.intp],
+        owners: Positions,
     ) -> NDArray[np.float32]:
         """The most that the code of each of some rows, and that of its query, are to blame for; rounding adds to it.
 
@@ -144,14 +156,26 @@ class RoughDistances:
             squared_norms: The rows'.
             owners: Which of the queries each row is looked at by.
         """
-        row_lengths, of_scale = lengths_of(squared_norms), (lengths + lost) * (SLACK * math.sqrt(self._ndims) / 2)
-        error: NDArray[np.float32] = scales * of_scale.astype(np.float32)[owners]
-        error += row_lengths * (SLACK * lost).astype(np.float32)[owners]
+        by_scale = SLACK * math.sqrt(self._ndims) / 2
+        of_scale = [(length + its) * by_scale for length, its in zip(lengths, lost, strict=True)]
+        row_lengths = lengths_of(squared_norms)
+        error: NDArray[np.float32] = scales * of_owners(of_scale, owners)
+        error += row_lengths * of_owners([SLACK * its for its in lost], owners)
         if self._metric == "cosine":
-            error /= row_lengths * lengths.astype(np.float32)[owners]
+            error /= row_lengths * of_owners(lengths, owners)
         elif self._metric == "l2":
-            error *= np.float32(2)
+            error *= 2
         return error
+
+
+def down(values: Sequence[float]) -> float | NDArray[np.float32]:
+    """*values*, one for each row of a matrix, as what this is multiplied by, or compared with."""
+    return values[0] if len(values) == 1 else np.array(values, np.float32)[:, np.newaxis]
+
+
+def of_owners(values: Sequence[float], owners: Positions) -> float | NDArray[np.float32]:
+    """For each of *owners* its one of *values*; if there is one, that."""
+    return values[0] if len(values) == 1 else np.array(values, np.float32)[owners]
 
 
 def lengths_of(squared_norms: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -160,10 +184,12 @@ def lengths_of(squared_norms: NDArray[np.float32]) -> NDArray[np.float32]:
     return lengths
 
 
-def lengths_of_queries(queries: NDArray[Any]) -> NDArray[np.float64]:
+def lengths_of_queries(queries: NDArray[Any]) -> list[float]:
     """The lengths of *queries*, shape (m, ndims)."""
-    wide = queries.astype(np.float64)
-    if len(wide) == 1:
-        return np.array([math.sqrt(wide[0] @ wide[0])])
-    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    return lengths
+    wide = queries.astype(np.float64, copy=False)
+    return [math.sqrt(each.dot(each)) for each in wide]
+
+
+def _for_each(of_rows: list[Term], lengths: Sequence[float]) -> Iterable[tuple[float, Term]]:
+    """The *lengths* of queries, and what there is of the rows that each looks at, or of those that all do."""
+    return zip(lengths, of_rows if len(of_rows) == len(lengths) else of_rows * len(lengths), strict=True)

@@ -21,7 +21,7 @@ from lancelike.query.results import Answer
 from lancelike.rerankers.tables import RELEVANCE_SCORE
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.deadline import Deadline
-from lancelike.search.from_memory import MemorySearch, memory_search, read_together
+from lancelike.search.from_memory import MemorySearch, PreparedSearch, prepare, read_together
 from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.fuzzy import fuzzy_search
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
@@ -59,10 +59,10 @@ class SearchPlan:
     """A scan, and what is left to do with its rows.
 
     Attributes:
-        lance: Makes the scan, which a search in memory does without.
+        lance: The scan; None: that of `memory`, which makes none as long as it does without.
     """
 
-    lance: Callable[[], Scan]
+    lance: Scan | None = None
     hides_row_id: bool = False
     """The scan needed row ids, and nobody asked for them."""
     skipped_per_query: int = 0
@@ -77,7 +77,16 @@ class SearchPlan:
     @property
     def scan(self) -> Scan:
         """Lance's way to the rows."""
-        return self.lance()
+        if self.lance is not None:
+            return self.lance
+        assert self.memory is not None
+        return self.memory.scan
+
+    @classmethod
+    def in_memory(cls, memory: MemorySearch) -> SearchPlan:
+        """That of *memory*."""
+        way = memory.way
+        return cls(skipped_per_query=way.query.offset if way.is_batch else 0, memory=memory, why=way.why)
 
     def finish(self, rows: pa.Table) -> pa.Table:
         """The rows as they were asked for."""
@@ -143,7 +152,7 @@ class Searcher:
             QueryTimeoutError: There was no answer within *timeout_s*, embedding included.
         """
         deadline = Deadline(timeout_s)
-        return deadline.run(lambda: self._rows(query, deadline))
+        return self._rows(query, deadline) if timeout_s is None else deadline.run(lambda: self._rows(query, deadline))
 
     def answer(self, query: Query, timeout_s: float | None = None) -> Answer:
         """The rows of `table`, with what reads their blobs."""
@@ -194,7 +203,7 @@ class Searcher:
         index = index_of(self._dataset, column)
         nearest = plan.scan.nearest or {}
         memory = plan.memory if isinstance(plan.memory, MemorySearch) else None
-        probes = (memory.probes or Probes()).fewest if memory else nearest.get("minimum_nprobes")
+        probes = (memory.way.probes or Probes()).fewest if memory else nearest.get("minimum_nprobes")
         through = index if index is not None and nearest["use_index"] else None
         return {
             "index": through and through.name,
@@ -253,20 +262,39 @@ class Searcher:
             starts: Whether vectors may begin to be read for searches to come.
         """
         if query.full_text_query is not None:
-            indices = sorted(full_text_indices(self._dataset).values())
-            scan = plan_scan(with_words(query, self._dataset))
-            scan, why = among_live(scan, self._dataset, indices, reads=starts)
-            return SearchPlan(
-                lambda: scan,
-                hides_row_id=_hides_row_id(query, scan),
-                skipped=query.offset,
-                by_score=query.order_by is None,
-                why=why,
-            )
-        if (vector := query.vector) is None:
+            return self._plan_words(query, starts=starts)
+        if query.vector is None:
             scan = plan_scan(query)
             lookup = None if self._cache is None else key_lookup(query, scan, self._dataset, self._cache)
-            return SearchPlan(lambda: scan, hides_row_id=_hides_row_id(query, scan), memory=lookup)
+            return SearchPlan(scan, hides_row_id=_hides_row_id(query, scan), memory=lookup)
+        return self._plan_again(query, query.vector) or self._plan_nearest(query, query.vector, starts=starts)
+
+    def _plan_words(self, query: Query, *, starts: bool) -> SearchPlan:
+        indices = sorted(full_text_indices(self._dataset).values())
+        scan = plan_scan(with_words(query, self._dataset))
+        scan, why = among_live(scan, self._dataset, indices, reads=starts)
+        return SearchPlan(
+            scan,
+            hides_row_id=_hides_row_id(query, scan),
+            skipped=query.offset,
+            by_score=query.order_by is None,
+            why=why,
+        )
+
+    def _plan_again(self, query: Query, vector: NDArray[Any]) -> SearchPlan | None:
+        """The plan of a query that asked alike of this version, for *vector*, if that one was answered in memory."""
+        if self._cache is None:
+            return None
+        shown = self._dataset.frozen()
+        way: PreparedSearch | None = facts_of(shown).ways.get(query.but_for_vector)
+        if way is None or (held := self._cache.known(shown, way.column)) is None:
+            return None
+        query_vector(vector, way.column, way.query.distance_type)  # refuses what can't be searched for
+        memory = way.search(vector, shown, self._cache, held)
+        return None if memory is None else SearchPlan.in_memory(memory)
+
+    def _plan_nearest(self, query: Query, vector: NDArray[Any], *, starts: bool) -> SearchPlan:
+        asked_alike = query.but_for_vector
         column = self._column(query)
         if query.reranker is not None:
             _check_single(query, column)
@@ -276,19 +304,22 @@ class Searcher:
         tuning = tuning_of(shown, asked, column, index)
         query = with_refinement(with_effort(asked, tuning, "through_lance"), column, index)
         query_vector(vector, column, query.distance_type)  # refuses what can't be searched for
-        skipped = query.offset if is_batch(query, column) else 0
-        memory: MemorySearch | str = ""
+        reason = ""
         if self._cache is not None:
-            lance = partial(plan_scan, query, column, query.distance_type)
-            by_partitions = with_effort(asked, tuning, "in_memory")
-            memory = memory_search(by_partitions, lance, shown, column, self._cache, starts=starts)
-        if isinstance(memory, MemorySearch):
-            return SearchPlan(lance, skipped_per_query=skipped, memory=memory, why=_tuned(tuning, "in_memory"))
+            by_partitions, tuned = with_effort(asked, tuning, "in_memory"), _tuned(tuning, "in_memory")
+            way = prepare(by_partitions, query, shown, column, self._cache, why=tuned, starts=starts)
+            if isinstance(way, PreparedSearch):
+                memory = way.search(vector, shown, self._cache, self._cache.known(shown, column))
+                if memory is not None:
+                    facts_of(shown).remember(asked_alike, way)
+                    return SearchPlan.in_memory(memory)
+            reason = way if isinstance(way, str) else "the query has values that float32 can't square"
+        skipped = query.offset if is_batch(query, column) else 0
         scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
         names = [] if index is None or query.bypass_vector_index else [index.name]
         scan, among = among_live(scan, self._dataset, names)
-        why = (_why(scan, index, memory) if memory else "") + _tuned(tuning, "through_lance") + among
-        return SearchPlan(lambda: scan, skipped_per_query=skipped, why=why)
+        why = (_why(scan, index, reason) if reason else "") + _tuned(tuning, "through_lance") + among
+        return SearchPlan(scan, skipped_per_query=skipped, why=why)
 
     @property
     def _bindings(self) -> Bindings:

@@ -25,6 +25,9 @@ REFINE_FACTORS = {"IVF_PQ": 10, "IVF_HNSW_PQ": 10, "IVF_RQ": 5}
 """Of searches through Lance's index that name none. With 200 000 x 384 in 256 partitions, nprobes 20, IVF_PQ had a
 recall@10 of 0.42, and with 10 0.97 and more for 1.5 ms; IVF_RQ 0.96, with 5 0.99 for 1 ms; other kinds had 0.99."""
 
+MOST_WAYS = 64
+"""Ways to ask of one version of a table that are remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
@@ -41,6 +44,16 @@ class TableFacts:
     """Rows and partitions of each index that Lance searches, filled alike."""
     listing: dict[str, bool] = field(default_factory=dict)
     """Whether each index that Lance searches lists deleted rows, filled alike."""
+    ways: dict[Any, Any] = field(default_factory=dict)
+    """How queries were answered in memory, by `Query.but_for_vector`."""
+
+    def remember(self, asked_alike: tuple[Any, ...] | None, way: Any) -> None:
+        """Go the same *way* for those that ask alike."""
+        if asked_alike is None:
+            return
+        if len(self.ways) >= MOST_WAYS:
+            self.ways.clear()
+        self.ways[asked_alike] = way
 
 
 _facts: WeakKeyDictionary[Dataset, TableFacts] = WeakKeyDictionary()

@@ -37,20 +37,15 @@ class _Asker(Generic[Question, Answer]):
         self.question = question
         self.answers: list[Answer] = []
         self.leads, self.expects = False, 0
-        self._gate: threading.Lock | None = None
-
-    def is_to_wait(self) -> None:
-        """Close the gate at which `wait` waits until another thread says `go_on`."""
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wait(self, most_s: float) -> None:
-        if self._gate is not None:
-            self._gate.acquire(timeout=most_s)
+        """Wait until another thread says `go_on`, *most_s* at most; -1 is for ever."""
+        self._gate.acquire(timeout=most_s)
 
     def go_on(self) -> None:
-        if self._gate is not None:
-            self._gate.release()
+        self._gate.release()
 
 
 class Together(Generic[Question, Answer]):
@@ -76,18 +71,19 @@ class Together(Generic[Question, Answer]):
             answer: Answers several questions, as it does each by itself. If it raises for several, each is answered by
                 the thread that asks it, so that only those fail that can't be answered.
         """
-        asker: _Asker[Question, Answer] = _Asker(question)
+        asker: _Asker[Question, Answer] | None = None
         with self._lock:
-            asker.leads = key not in self._waiting
-            waiting = self._waiting.setdefault(key, [])
-            waiting.append(asker)
-            if asker.leads:
-                asker.expects = self._expected(key)
-            elif waiting[0].expects == len(waiting):
-                waiting[0].expects = 0
-                waiting[0].go_on()
-            if asker.expects or not asker.leads:
-                asker.is_to_wait()
+            waiting = self._waiting.get(key)
+            expects = self._expected(key) if waiting is None else 0
+            if waiting is not None or expects:
+                asker = self._line_up(key, question, waiting, expects)
+            else:
+                self._waiting[key] = []
+        if asker is None:  # nobody else is there
+            try:
+                return answer([question])[0]
+            finally:
+                self._hand_over(key, 1)
         if not asker.leads:
             self._wait(key, asker, -1)
         elif asker.expects:
@@ -95,6 +91,21 @@ class Together(Generic[Question, Answer]):
         if asker.leads:
             self._lead(key, asker, answer)
         return asker.answers[0] if asker.answers else answer([question])[0]
+
+    def _line_up(
+        self, key: Hashable, question: Question, waiting: list[_Asker[Question, Answer]] | None, expects: int
+    ) -> _Asker[Question, Answer]:
+        """Who asks *question*, last of those *waiting*, or the first, if there are none; the lock is held."""
+        asker: _Asker[Question, Answer] = _Asker(question)
+        if waiting is None:
+            asker.leads, asker.expects = True, expects
+            self._waiting[key] = [asker]
+            return asker
+        waiting.append(asker)
+        if waiting[0].expects == len(waiting):
+            waiting[0].expects = 0
+            waiting[0].go_on()
+        return asker
 
     def _expected(self, key: Hashable) -> int:
         """How many are likely to ask in a moment; 0: no more than one."""

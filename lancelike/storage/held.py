@@ -93,7 +93,7 @@ class HeldVectors:
         dead: Positions of rows that no search may find, ascending: deleted, or without a vector.
         firsts: Of a column with several vectors a row, the first position of each row; else None.
         partitions: Those of the column's IVF index, if there is one.
-        shapes: For whoever searches: shapes of results, by what was asked.
+        kept: For whoever searches: what a way to ask found out about them.
         rough: For whoever searches: by the metric, what distances are roughly found by.
     """
 
@@ -108,7 +108,7 @@ class HeldVectors:
     dead: Positions
     firsts: Positions | None = None
     partitions: Partitions | None = None
-    shapes: dict[Any, Any] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
     rough: dict[DistanceType, Any] = field(default_factory=dict)
 
     @property

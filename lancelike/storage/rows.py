@@ -39,6 +39,10 @@ _PLACES = pa.int64()
 _TAKE, _WITHOUT_CHECK = pc.get_function("take"), pc.TakeOptions(boundscheck=False)
 """As `take` of a batch does, but for what that looks up each time: 33 us for 54 out of a cold cache."""
 
+FEW = 16
+"""Rows that are put together as slices: ten of two columns take 3 us longer than by `take` in a loop, and 60 less out
+of cold caches."""
+
 _Files: TypeAlias = tuple[str, ...]
 _FragmentName: TypeAlias = tuple[int, _Files]
 """Id, and the files that hold its values."""
@@ -79,6 +83,8 @@ class _Fragment:
         places = self.addresses.searchsorted(addresses)
         if self.addresses.take(places, mode="clip").tobytes() != addresses.tobytes():
             return None
+        if len(places) <= FEW:
+            return list(pa.concat_batches([batch.slice(place, 1) for place in places.tolist()]).columns)
         at = pa.Array.from_buffers(_PLACES, len(places), [None, pa.py_buffer(places)])
         return list(_TAKE.call([batch, at], _WITHOUT_CHECK).columns)
 
@@ -132,9 +138,13 @@ class HeldRows:
         field_ids = [shown.field_ids[name] for name in names if name in shown.field_ids]
         if len(field_ids) < len(names):
             return None
+        if len(shown.fragments) == 1:
+            [only] = shown.fragments.values()
+            columns = self._of_fragment(only, addresses, field_ids)
+            return None if columns is None else dict(zip(names, columns, strict=True))
         ids = addresses >> _ID_BITS
         first = int(ids[0])
-        if len(shown.fragments) == 1 or (ids == first).all():
+        if (ids == first).all():
             columns = self._of_fragment(shown.fragments[first], addresses, field_ids)
             return None if columns is None else dict(zip(names, columns, strict=True))
         taken: list[list[pa.Array]] = []
