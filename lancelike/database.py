@@ -192,7 +192,8 @@ class DBConnection(Tables):
         self, data: Rows, configs: Sequence[EmbeddingFunctionConfig] | None
     ) -> Sequence[EmbeddingFunctionConfig]:
         """The bindings of a table without a declared schema: *configs*, or those that Arrow data names in its own."""
-        schema = getattr(data, "schema", None)
+        is_polars = type(data).__module__.partition(".")[0] == "polars"  # warns of work where a lazy frame is asked
+        schema = None if is_polars else getattr(data, "schema", None)
         return configs or self._registry.bindings(schema.metadata if isinstance(schema, pa.Schema) else None)
 
     def open_table(

@@ -103,6 +103,8 @@ def plain(kind: pa.DataType) -> pa.DataType:
         return pa.list_(_plain_field(kind.value_field), kind.list_size)
     if pa.types.is_struct(kind):
         return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, plain(kind.value_type), kind.ordered)
     return kind
 
 

@@ -17,11 +17,10 @@ from lancelike.errors import BadDataError, shorten
 from lancelike.ingest.batch import Batch
 from lancelike.ingest.kinds import fixed_bytes
 from lancelike.ingest.media import SOURCE, has_media, media_field, to_sources
+from lancelike.ingest.scans import scan
 from lancelike.ingest.values import to_array
 from lancelike.schema.arrow import model_to_row, models_to_columns
-from lancelike.schema.blobs import has_blobs
 from lancelike.schema.model import LanceModel
-from lancelike.storage.blob_scans import with_values
 from lancelike.types import Rows
 
 CHUNK_ROWS = 10_000
@@ -153,13 +152,27 @@ def _read_pandas(frame: Any, schema: pa.Schema | None) -> _Stream:
 
 def _series_to_array(series: Any, name: str, field: pa.Field | None, first_row: int) -> pa.Array:
     if series.dtype != object:
-        array = pa.array(series, from_pandas=True)
+        try:
+            array = pa.array(series, from_pandas=True)
+        except (TypeError, pa.ArrowException) as error:
+            problem = f"values of {series.dtype} have no type of Arrow's ({error})"
+            raise BadDataError(problem, column=name, hint="convert the column first, with astype") from error
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     values = series.tolist()
     missing = series.isna().to_numpy()
     if missing.any():
         values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
     return to_array(values, name, field, first_row)
+
+
+def _read_polars(frame: Any, schema: pa.Schema | None) -> _Stream:
+    for name, kind in frame.schema.items():
+        if kind.is_object():  # polars hands on the addresses of its objects
+            raise BadDataError(
+                f"values of {kind} have no type of Arrow's", column=name, hint="convert the column first"
+            )
+    reader = pa.RecordBatchReader.from_stream(frame)
+    return _Stream(reader.schema, iter(reader), len(frame))
 
 
 def _read_lazy_polars(frame: Any, schema: pa.Schema | None) -> _Stream:
@@ -185,19 +198,15 @@ def _read_splits(splits: Any, schema: pa.Schema | None) -> _Stream:
 
 _BY_LIBRARY: tuple[tuple[str, str, Callable[[Any, pa.Schema | None], _Stream]], ...] = (
     ("pandas", "iloc", _read_pandas),
+    ("polars", "iter_rows", _read_polars),
     ("polars", "collect_batches", _read_lazy_polars),
     ("datasets", "keys", _read_splits),
     ("datasets", "with_format", _read_hugging_face),
 )
 
 
-def _with_blobs(dataset: Any) -> dict[str, Any]:
-    """What tells the scanner of a dataset of Lance's to read the values of blobs."""
-    return with_values(dataset.schema) if has_blobs(dataset.schema) else {}
-
-
 _BY_PROTOCOL: tuple[tuple[str, Callable[[Any], pa.RecordBatchReader]], ...] = (
-    ("scanner", lambda dataset: dataset.scanner(**_with_blobs(dataset)).to_reader()),
+    ("scanner", lambda dataset: scan(dataset, BATCH_BYTES, _FEWEST_ROWS)),
     ("to_reader", lambda scanner: scanner.to_reader()),
     ("__arrow_c_stream__", pa.RecordBatchReader.from_stream),
     ("__arrow_c_array__", lambda array: pa.record_batch(array).to_reader()),

@@ -300,6 +300,12 @@ def test_pandas_missing_values_are_null() -> None:
     ]
 
 
+@pytest.mark.parametrize("series", [pd.Series([1j, 2]), pd.Series(pd.arrays.SparseArray([0, 1]))], ids=str)
+def test_a_pandas_type_that_arrow_lacks_is_named(series: Any) -> None:
+    with pytest.raises(BadDataError, match=r"column 's': values of \S+.* have no type of Arrow's"):
+        list(read_batches(pd.DataFrame({"s": series})).batches)
+
+
 def test_twin_columns_are_refused() -> None:
     with pytest.raises(BadDataError, match="column 'a': there are two columns of this name"):
         read_batches(pd.DataFrame([[1, 2]], columns=["a", "a"]))
