@@ -185,11 +185,16 @@ def _nearest(query: Query, column: VectorColumn, metric: DistanceType | None) ->
         "minimum_nprobes": minimum,
         "maximum_nprobes": maximum,
         "refine_factor": query.refine_factor,
-        "ef": query.ef,
+        "ef": _width(query),
         "use_index": not query.bypass_vector_index,
         "distance_range": (query.lower_bound, query.upper_bound) if bounded else None,
     }
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _width(query: Query) -> int | None:
+    """Of an HNSW walk: Lance takes none that is narrower than the candidates to refine."""
+    return None if query.ef is None else max(query.ef, rows_wanted(query) * (query.refine_factor or 1))
 
 
 def _probes(query: Query) -> tuple[int, int | None]:

@@ -73,12 +73,15 @@ class RecallTest:
         searcher: Searches *dataset*.
         column: Searched.
         k: Rows asked for.
+
+    Attributes:
+        k: As given.
     """
 
     def __init__(self, dataset: Dataset, searcher: Searcher, column: VectorColumn, k: int) -> None:
         if k < 1:
             raise QueryError(f"recall@k is of at least 1 row, not of {k}")
-        self._dataset, self._searcher, self._column, self._k = dataset, searcher, column, k
+        self._dataset, self._searcher, self._column, self.k = dataset, searcher, column, k
         self._held_out: list[HeldOut] = []
 
     def draw(self, sample: int, seed: int) -> None:
@@ -97,29 +100,32 @@ class RecallTest:
 
     def through(self, searcher: Searcher) -> RecallTest:
         """The same queries, asked of another searcher of the same version."""
-        other = RecallTest(self._dataset, searcher, self._column, self._k)
+        other = RecallTest(self._dataset, searcher, self._column, self.k)
         other._held_out = self._held_out
         return other
 
     def measure(self, **settings: Any) -> RecallReport:
         """Recall of searches with *settings*, fields of a `Query`; none: as searches are made that say nothing."""
+        used = self._searcher.settings(self._query(self._held_out[0], 0, **settings))
+        if used["refine_factor"]:
+            settings["refine_factor"] = used["refine_factor"]
         self._answer(self._held_out[0], **settings)
         found, times = [], []
         for each in self._held_out:
             started = time.perf_counter()
             answer = self._answer(each, **settings)
             times.append(time.perf_counter() - started)
-            found.append(self._hits(each, answer) / self._k)
+            found.append(self._hits(each, answer) / self.k)
         recalls = np.array(found)
-        low, high = recall_interval(recalls, self._k)
+        low, high = recall_interval(recalls, self.k)
         return RecallReport(
-            k=self._k,
+            k=self.k,
             recall=float(recalls.mean()),
             low=low,
             high=high,
             p50_ms=1e3 * float(np.median(times)),
             queries=len(recalls),
-            settings=self._searcher.settings(self._query(self._held_out[0], **settings)),
+            settings=used,
         )
 
     def _vectors(self, queries: Any) -> Sequence[NDArray[Any]]:
@@ -133,28 +139,31 @@ class RecallTest:
     def _hold_out(self, vector: NDArray[Any], row_id: int | None) -> None:
         held_out = HeldOut(vector, row_id, np.empty(0, np.uint64))
         truth = self._answer(held_out, bypass_vector_index=True)
-        if len(truth) < self._k:
+        if len(truth) < self.k:
             others = "" if row_id is None else " beside the one searched by"
             raise QueryError(
-                f"recall@{self._k} needs {self._k} rows with a vector{others}; "
+                f"recall@{self.k} needs {self.k} rows with a vector{others}; "
                 f"column {self._column.name!r} has {len(truth)}: give a smaller k"
             )
         self._held_out.append(HeldOut(vector, row_id, truth))
 
-    def _query(self, held_out: HeldOut, **settings: Any) -> Query:
+    def _query(self, held_out: HeldOut, more: int, **settings: Any) -> Query:
         return Query(
             vector=held_out.vector,
             vector_column=self._column.name,
             columns=(DISTANCE,),
-            limit=self._k + (held_out.row_id is not None),
+            limit=self.k + more,
             with_row_id=True,
             **settings,
         )
 
     def _answer(self, held_out: HeldOut, **settings: Any) -> NDArray[np.uint64]:
         """Ids of the k rows found, nearest first, without the row that is searched by."""
-        found: NDArray[np.uint64] = self._searcher.table(self._query(held_out, **settings))[ROW_ID].to_numpy()
-        return found if held_out.row_id is None else found[found != held_out.row_id][: self._k]
+        more = int(held_out.row_id is not None)
+        if more and (factor := settings.get("refine_factor")):  # that row is one more candidate, not a factor of them
+            settings["refine_factor"] = max(1, round((self.k * factor + 1) / (self.k + 1)))
+        found: NDArray[np.uint64] = self._searcher.table(self._query(held_out, more, **settings))[ROW_ID].to_numpy()
+        return found if held_out.row_id is None else found[found != held_out.row_id][: self.k]
 
     def _hits(self, held_out: HeldOut, found: NDArray[np.uint64]) -> int:
         others = found[~np.isin(found, held_out.truth)]
@@ -164,7 +173,7 @@ class RecallTest:
         """How many of *row_ids* are as near as the k-th of the exact answer."""
         ids = [int(held_out.truth[-1]), *map(int, row_ids)]
         values = self._dataset.take_row_ids(ids, {"value": _path(self._column)})["value"].to_pylist()
-        metric: DistanceType = self._searcher.settings(self._query(held_out))["distance_type"]
+        metric: DistanceType = self._searcher.settings(self._query(held_out, 0))["distance_type"]
         farthest, *others = (_distance(np.asarray(value), held_out.vector, metric) for value in values)
         return sum(each <= farthest + SAME_DISTANCE * abs(farthest) for each in others)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lancelike.errors import ColumnNotFoundError, QueryError
-from lancelike.query.plan import DEFAULT_LIMIT, DEFAULT_NPROBES, VectorColumn
+from lancelike.query.plan import DEFAULT_LIMIT, DEFAULT_NPROBES, VectorColumn, rows_wanted
 from lancelike.query.query import Query
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.pruned import enough_rows
@@ -173,12 +173,12 @@ def with_effort(query: Query, tuning: Tuning | None, way: Way) -> Query:
     """
     if tuning is None or (effort := tuning.effort(way)) is None:
         return query
-    rows = (query.limit or DEFAULT_LIMIT) + query.offset
-    is_fixed = way == "through_lance" and query.filter is None and rows <= 2 * tuning.k
+    is_fixed = way == "through_lance" and query.filter is None and rows_wanted(query) <= 2 * tuning.k
+    factor = effort.refine_factor and refinement(effort.refine_factor, tuning.k, rows_wanted(query))
     return query.with_(
         minimum_nprobes=effort.nprobes,
         maximum_nprobes=effort.nprobes if is_fixed else tuning.num_partitions,
-        refine_factor=effort.refine_factor if query.refine_factor is None else query.refine_factor,
+        refine_factor=factor if query.refine_factor is None else query.refine_factor,
     )
 
 
@@ -186,7 +186,16 @@ def with_refinement(query: Query, column: VectorColumn, index: VectorIndex | Non
     """*query* with the `refine_factor` that it takes to rank well through an index that holds coarse codes."""
     if query.refine_factor is not None or index is None or query.bypass_vector_index or column.multivector:
         return query
-    return query.with_(refine_factor=REFINE_FACTORS.get(index.kind))
+    factor = REFINE_FACTORS.get(index.kind)
+    return query.with_(refine_factor=factor and refinement(factor, DEFAULT_LIMIT, rows_wanted(query)))
+
+
+def refinement(factor: int, k: int, rows: int) -> int:
+    """The refine factor by which a search for *rows* has no fewer candidates than by *factor* one for *k*.
+
+    Of 60 000 rows in clusters, an IVF_PQ that found 0.76 of the 10 nearest by a factor of 10 found 0.22 of the nearest.
+    """
+    return factor if rows >= k else math.ceil(factor * k / rows)
 
 
 def with_probes(query: Query, dataset: Dataset, column: VectorColumn, index: VectorIndex | None) -> Query:
@@ -199,7 +208,7 @@ def with_probes(query: Query, dataset: Dataset, column: VectorColumn, index: Vec
     if not is_silent or index is None or query.bypass_vector_index:
         return query
     rows, partitions = _partitions_of(dataset, index)
-    wanted = enough_rows(rows, column.ndims, (query.limit or DEFAULT_LIMIT) + query.offset)
+    wanted = enough_rows(rows, column.ndims, rows_wanted(query))
     nprobes = math.ceil(partitions * wanted / rows) if rows else 0
     return query.with_(minimum_nprobes=nprobes) if nprobes > DEFAULT_NPROBES else query
 

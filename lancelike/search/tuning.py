@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lancelike.errors import QueryError
+from lancelike.query.plan import DEFAULT_LIMIT
 from lancelike.search.recall import RecallReport, RecallTest
 from lancelike.search.run import Searcher
-from lancelike.search.target import REFINE_FACTORS
+from lancelike.search.target import REFINE_FACTORS, refinement
 from lancelike.storage.held import HeldVectors
 from lancelike.storage.index import VectorIndex
 from lancelike.storage.tuning import Effort, Tuning
@@ -17,7 +18,7 @@ from lancelike.storage.tuning import Effort, Tuning
 STEP = 8
 """nprobes are found to within one in so many: a finer step changes recall by less than another sample does."""
 REFINEMENTS = (2, 5, 10, 20, 50)
-"""Refine factors to choose from where an index holds coarse codes."""
+"""Refine factors to choose from where an index holds coarse codes, for 10 rows or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def find_tuning(
         QueryError: Searches here go through Lance, and no settings reach *target*.
     """
     common: dict[str, Any] = {"target": target, "num_partitions": num_partitions}
-    factors = _refine_factors(index.kind)
+    factors = _refine_factors(index.kind, choosing.k)
     tuner = Tuner(choosing.through(lance), checking.through(lance), refine_factors=factors, **common)
     by_lance = tuner.cheapest()
     if by_lance is None:
@@ -150,11 +151,13 @@ def find_tuning(
     return tuning, in_memory.report if in_memory else checking.measure()
 
 
-def _refine_factors(index_type: str) -> Sequence[int | None]:
-    """Refine factors to choose from for searches through Lance's index of that type."""
-    if index_type in REFINE_FACTORS:
-        return REFINEMENTS
-    return (None,) if index_type.endswith("FLAT") else (None, 2, 5)
+def _refine_factors(index_type: str, k: int) -> Sequence[int | None]:
+    """Refine factors to choose from for searches for *k* rows through Lance's index of that type."""
+    if index_type.endswith("FLAT"):
+        return (None,)
+    coarse = index_type in REFINE_FACTORS
+    factors = [refinement(factor, DEFAULT_LIMIT, k) for factor in (REFINEMENTS if coarse else REFINEMENTS[:2])]
+    return factors if coarse else (None, *factors)
 
 
 def check_target(target_recall: float) -> None:

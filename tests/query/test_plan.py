@@ -129,3 +129,11 @@ def test_a_double_column_keeps_the_query_double() -> None:
 def test_a_query_too_large_for_the_column() -> None:
     with pytest.raises(QueryError, match="too large for float32: up to 1e\\+300"):
         plan(vector=np.full(4, 1e300))
+
+
+@pytest.mark.parametrize(("asked", "ef"), [({}, 50), ({"refine_factor": 20}, 200), ({"limit": 60, "offset": 5}, 65)])
+def test_a_walk_is_wide_enough_for_the_candidates(asked: dict[str, Any], ef: int) -> None:
+    """Lance refuses a narrower one, which in memory is of no effect."""
+    scan = plan(ef=50, **asked)
+    assert scan.nearest is not None
+    assert scan.nearest["ef"] == ef

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 import lancelike
 from lancelike.errors import ColumnNotFoundError, QueryError
 from lancelike.index import IvfFlat, IvfPq
+from lancelike.query import Query
+from lancelike.search import Searcher
 from lancelike.search.recall import recall_interval
 
 NDIMS = 16
@@ -198,3 +200,34 @@ def test_through_lance_as_many_rows_are_looked_at_as_in_memory(tmp_path: Path) -
     assert "minimum_nprobes=100" in table.search(vectors[0]).explain_plan()
     assert "minimum_nprobes=20" in table.search(vectors[0]).nprobes(20).explain_plan()
     assert table.evaluate(sample=20).recall == 1
+
+
+def test_the_nearest_one_is_found_as_well_as_ten_are(tmp_path: Path) -> None:
+    """Through coarse codes, and whether rows or questions ask: as many candidates are refined."""
+    rng = np.random.default_rng(5)
+    vectors, questions = (rng.standard_normal((count, 64), dtype=np.float32) for count in (4_000, 60))
+    table = stored(tmp_path, vectors, in_memory=False)
+    table.create_index("vector", config=IvfPq(num_partitions=2, num_sub_vectors=8))
+    of_ten, of_one = table.evaluate(k=10, queries=questions), table.evaluate(k=1, queries=questions)
+    assert (of_ten.settings["refine_factor"], of_one.settings["refine_factor"]) == (10, 100)
+    assert of_one.recall > of_ten.recall
+    assert "refine_factor=34;" in table.search(questions[0]).limit(1).offset(2).explain_plan()
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_the_row_that_asks_is_one_candidate_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    """What is measured is what others get: not a factor of candidates more for the row itself."""
+    vectors = np.random.default_rng(6).standard_normal((1_000, 16), dtype=np.float32)
+    table = stored(tmp_path, vectors, in_memory=False)
+    table.create_index("vector", config=IvfPq(num_partitions=2, num_sub_vectors=4))
+    asked, run = list[Query](), Searcher.table
+
+    def spy(searcher: Searcher, query: Query) -> pa.Table:
+        asked.append(query)
+        return run(searcher, query)
+
+    monkeypatch.setattr(Searcher, "table", spy)
+    promised = table.evaluate(k=k, sample=5).settings["refine_factor"] * k
+    candidates = [(query.limit or 0) * query.refine_factor - 1 for query in asked if query.refine_factor]
+    assert len(candidates) == 6
+    assert all(abs(count - promised) <= 0.02 * promised for count in candidates)

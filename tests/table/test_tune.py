@@ -94,6 +94,15 @@ def test_another_way_to_search_has_settings_of_its_own(tmp_path: Path, vectors: 
     assert through_lance.high >= 0.85  # of other queries than it was tuned on
 
 
+def test_fewer_rows_have_as_many_candidates(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    """As those that were tuned for; and where one row is, more are tried."""
+    table = stored(tmp_path, vectors, IvfPq(num_partitions=PARTITIONS, num_sub_vectors=4), in_memory=False)
+    factor = table.tune(0.7, sample=20).settings["refine_factor"]
+    assert f"refine_factor={5 * factor}; not from memory" in table.search(vectors[0]).limit(2).explain_plan()
+    assert f"refine_factor={factor}; not from memory" in table.search(vectors[0]).limit(11).explain_plan()
+    assert table.tune(0.7, k=1, sample=20).settings["refine_factor"] >= 20
+
+
 def test_a_target_out_of_reach_is_said_to_be(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     coarse = IvfPq(num_partitions=PARTITIONS, num_sub_vectors=2, num_bits=4)
     table = stored(tmp_path, vectors, coarse, in_memory=False)
