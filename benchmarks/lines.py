@@ -23,7 +23,7 @@ from benchmarks.timing import Times, interleave
 LIBRARIES: Mapping[str, Any] = {"lancelike": lancelike, "lancedb": lancedb}
 Call: TypeAlias = Callable[[int], object]
 """What is timed, given the number of a job."""
-HEADER = ["", *LIBRARIES, "time over lancedb's", "elsewhere", "time over the best's there", "goal", ""]
+HEADER = ["", *LIBRARIES, "time over lancedb's", "elsewhere", "time over the best's there", "goal", "singly", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Line:
         recall: Share of the nearest that lancelike found; None: nothing is searched, or exactly.
         least_recall: Which the goal asks for.
         note: What else was found.
+        singly: Times of the same calls, where each was made after one of every other's.
     """
 
     work: str
@@ -51,6 +52,7 @@ class Line:
     recall: float | None = None
     least_recall: float = 0.0
     note: str = ""
+    singly: Mapping[str, Times] | None = None
 
     def figure(self, name: str) -> str:
         """Median milliseconds of a call, or units a second."""
@@ -79,8 +81,14 @@ class Line:
             *(self.work, *map(self.figure, LIBRARIES), f"{ours.ratio(self.times['lancedb']):.2f}"),
             ", ".join(f"{name} {self.figure(name)}" for name in others),
             f"{ours.ratio(self.times[best]):.2f}" if best else "",
-            *(self.bound, self.note),
+            *(self.bound, self._told_singly(), self.note),
         ]
+
+    def _told_singly(self) -> str:
+        if self.singly is None:
+            return ""
+        ours, theirs = self.singly["lancelike"], self.singly["lancedb"]
+        return f"{shown(1e3 * ours.percentile_s(50))} ms, {ours.ratio(theirs):.2f} of lancedb's"
 
     def _number(self, name: str) -> float:
         median_s = self.times[name].percentile_s(50)
@@ -96,16 +104,25 @@ def calls(contestants: Mapping[str, Any], call: Callable[[Any, int], object]) ->
     return {name: partial(call, each) for name, each in contestants.items()}
 
 
-def timed(each: Mapping[str, Call], *, jobs: int = 1, passes: int = 1) -> dict[str, Times]:
+def asked_both_ways(each: Mapping[str, Call], *, jobs: int, passes: int) -> dict[str, dict[str, Times]]:
+    """`times` and `singly` of a line: of each one's calls in a row, and of one after one of every other's."""
+    return {
+        "times": timed(each, jobs=jobs, passes=passes, in_a_row=True),
+        "singly": timed(each, jobs=jobs, passes=passes),
+    }
+
+
+def timed(each: Mapping[str, Call], *, jobs: int = 1, passes: int = 1, in_a_row: bool = False) -> dict[str, Times]:
     """Times of the calls, made once before."""
     for call in each.values():
         call(0)
-    return timed_cold(each, jobs=jobs, passes=passes)
+    return timed_cold(each, jobs=jobs, passes=passes, in_a_row=in_a_row)
 
 
-def timed_cold(each: Mapping[str, Call], *, jobs: int = 1, passes: int = 1) -> dict[str, Times]:
+def timed_cold(each: Mapping[str, Call], *, jobs: int = 1, passes: int = 1, in_a_row: bool = False) -> dict[str, Times]:
     """As `timed`, with nothing made before."""
-    return interleave({name: partial(_prepared, call) for name, call in each.items()}, jobs=jobs, passes=passes)
+    prepared = {name: partial(_prepared, call) for name, call in each.items()}
+    return interleave(prepared, jobs=jobs, passes=passes, in_a_row=in_a_row)
 
 
 def _prepared(call: Call, job: int) -> Callable[[], object]:

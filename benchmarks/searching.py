@@ -19,7 +19,7 @@ from benchmarks.elsewhere import Approximate, ChromaRows, Numpy, approximate, bu
 from benchmarks.growth import Resident
 from benchmarks.held import memory_of_searches
 from benchmarks.indexed import BATCH, CALLERS, CALLS, NEW_SHARE, crowd
-from benchmarks.lines import LIBRARIES, Line, calls, filled, folder_of, found, timed, timed_cold
+from benchmarks.lines import LIBRARIES, Line, asked_both_ways, calls, filled, folder_of, found, timed, timed_cold
 from benchmarks.scale import Scale, fresh_folder
 from benchmarks.search import mean_recall
 from benchmarks.sentences import MODEL, real_sentences, sentence_vectors
@@ -54,14 +54,15 @@ def scans(scale: Scale, _: ChromaProcess | None) -> Iterator[Line]:
     for rows in sorted({most, *(size for size in SCAN_GOALS if size < most)}, reverse=True):
         tables = filled(scale, f"scan-{rows}", as_arrow(data.vectors[:rows]))
         asked = as_asked(tables) | {each.name: each for each in exact(data.vectors[:rows])}
-        times = timed(calls(asked, partial(one, data.queries)), **some)
+        asking = asked_both_ways(calls(asked, partial(one, data.queries)), **some)
         goal_rows = rows if rows in SCAN_GOALS else 200_000
-        yield Line(f"no index, {rows:,} rows", times, SCAN_GOALS[goal_rows], goal_rows, rows)
+        yield Line(f"no index, {rows:,} rows", goal=SCAN_GOALS[goal_rows], size=goal_rows, measured_size=rows, **asking)
         if rows == most:
-            yield Line(f"no index, 1% filter, {rows:,} rows", filtered(tables, data, some), 5, 200_000, rows)
+            title, asking = f"no index, 1% filter, {rows:,} rows", filtered(tables, data, some)
+            yield Line(title, goal=5, size=200_000, measured_size=rows, **asking)
 
 
-def filtered(tables: Mapping[str, Any], data: Clustered, some: Mapping[str, int]) -> dict[str, Times]:
+def filtered(tables: Mapping[str, Any], data: Clustered, some: Mapping[str, int]) -> dict[str, dict[str, Times]]:
     rows, queries, numpy = len(data.vectors), data.queries, Numpy(data.vectors)
     ids = np.arange(rows)
 
@@ -71,7 +72,7 @@ def filtered(tables: Mapping[str, Any], data: Clustered, some: Mapping[str, int]
     def ask_numpy(query: int) -> NDArray[np.int64]:
         return numpy.search_among(queries[query], np.flatnonzero(ids < rows // 100))
 
-    return timed({**calls(tables, ask), numpy.name: ask_numpy}, **some)
+    return asked_both_ways({**calls(tables, ask), numpy.name: ask_numpy}, **some)
 
 
 def as_asked(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def indexed(scale: Scale, _: ChromaProcess | None) -> Iterator[Line]:
     memory = [memory_told(name, memory_of_searches(name, folder_of(scale, "indexed", name))) for name in tables]
     memory += [memory_told(name, Resident(each.num_bytes(), 0)) for name, each in others.items()]
     note = f"{told(recall)}; memory: {', '.join(memory)}"
-    yield Line(title, timed(calls(asked, partial(one, data.queries)), **some), 2, **{**facts, "note": note})
+    asking = asked_both_ways(calls(asked, partial(one, data.queries)), **some)
+    yield Line(title, goal=2, **asking, **{**facts, "note": note})
     for callers, goal in ((1, 1_000), (CALLERS, 2_000)):
         crowds = {name: crowd(data, each, callers) for name, each in asked.items()}
         times = timed(calls(crowds, lambda run_all, _: run_all()), passes=scale.passes)
@@ -116,11 +118,11 @@ def indexed(scale: Scale, _: ChromaProcess | None) -> Iterator[Line]:
     yield Line(f"a batch of {BATCH} queries", timed(batches, passes=scale.passes), 30, **facts)
     for table in tables.values():
         table.add(as_arrow(data.vectors[rows:], rows))
-    times = timed(calls(as_asked(tables), partial(one, data.queries)), **some)
+    asking = asked_both_ways(calls(as_asked(tables), partial(one, data.queries)), **some)
     after = Clustered(data.vectors, before.queries)
     recall = recalls(tables, after, after.kth_distances(K))
     facts |= {"recall": recall["lancelike"], "note": told(recall)}
-    yield Line(f"{new:,} new rows after the index", times, 2, **facts)
+    yield Line(f"{new:,} new rows after the index", goal=2, **asking, **facts)
 
 
 def default_index(table: Any, _: int = 0) -> None:
@@ -195,8 +197,8 @@ def real(scale: Scale, chroma: ChromaProcess | None) -> Iterator[Line]:
         collection = ChromaRows(chroma, fresh_folder(scale.folder / "goals-real-chroma"), data.vectors, data.queries)
         recall[collection.name] = collection.recall(data, kth)
         asking[collection.name] = collection.search
-    times = timed(asking, jobs=scale.queries, passes=scale.passes)
+    found = asked_both_ways(asking, jobs=scale.queries, passes=scale.passes)
     rows = len(data.vectors)
     title = f"default index, {rows:,} sentences ({MODEL})"
-    own = recall["lancelike"]
-    yield Line(title, times, 1, 30_000, rows, recall=own, least_recall=REAL_RECALL, note=told(recall))
+    facts = {"recall": recall["lancelike"], "least_recall": REAL_RECALL, "note": told(recall)}
+    yield Line(title, goal=1, size=30_000, measured_size=rows, **found, **facts)

@@ -47,19 +47,34 @@ class Times:
         return float(np.median(self.seconds.min(axis=0) / other.seconds.min(axis=0)))
 
 
-def interleave(contestants: Mapping[str, Prepare], *, jobs: int = 1, passes: int = 1) -> dict[str, Times]:
-    """Time every contestant at every job, one turn after the other; who begins changes from turn to turn."""
+def interleave(
+    contestants: Mapping[str, Prepare], *, jobs: int = 1, passes: int = 1, in_a_row: bool = False
+) -> dict[str, Times]:
+    """Time every contestant at every job, one turn after the other; who begins changes from turn to turn.
+
+    Args:
+        contestants: What prepares each one's call, by its name.
+        jobs: What is to be done in a pass.
+        passes: How often.
+        in_a_row: Let each do all jobs of a pass in its turn, and not one: only the first of them then finds a
+            processor's caches as the others left them.
+    """
     names = list(contestants)
     seconds = {name: np.empty((passes, jobs)) for name in names}
     gc.collect()
     gc.freeze()  # the data is alive for the whole run: no collection should walk through it
-    for turn in range(passes * jobs):
-        (number, job), first = divmod(turn, jobs), turn % len(names)
+    for turn in range(passes if in_a_row else passes * jobs):
+        number, job = (turn, 0) if in_a_row else divmod(turn, jobs)
+        first = turn % len(names)
         for name in names[first:] + names[:first]:
-            call = contestants[name](job)
-            start = time.perf_counter()
-            answer = call()
-            took = time.perf_counter() - start
-            seconds[name][number, job] = answer if isinstance(answer, Elsewhere) else took
+            for each in range(jobs) if in_a_row else (job,):
+                seconds[name][number, each] = _seconds_of(contestants[name](each))
     gc.unfreeze()
     return {name: Times(each) for name, each in seconds.items()}
+
+
+def _seconds_of(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    answer = call()
+    took = time.perf_counter() - start
+    return answer if isinstance(answer, Elsewhere) else took
