@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
@@ -64,9 +65,11 @@ class DBConnection(Tables):
     ) -> None:
         self._location, self._session = location, session
         self._allow_drift, self._index_policy = allow_drift, checked_policy(index_policy)
-        self._ledger_bytes = ledger_bytes
+        self._ledger_bytes = _bound("ledger_bytes", ledger_bytes)
         self._query_vectors = QueryVectors()
-        self._vector_cache = VectorCache(default_bytes() if vector_cache_bytes is None else vector_cache_bytes)
+        self._vector_cache = VectorCache(
+            default_bytes() if vector_cache_bytes is None else _bound("vector_cache_bytes", vector_cache_bytes)
+        )
         self._given_registry = registry
         self._read_consistency_interval = read_consistency_interval
 
@@ -329,6 +332,14 @@ class DBConnection(Tables):
 
 
 LanceDBConnection = DBConnection
+
+
+def _bound(name: str, value: Any) -> int:
+    """*value* of *name*, a number of bytes."""
+    is_whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+    if not is_whole or value < 0:
+        raise ValueError(f"{name} is a whole number of bytes from 0, not {value!r}")
+    return int(value)
 
 
 def connect(

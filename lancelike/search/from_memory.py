@@ -135,14 +135,10 @@ class MemorySearch:
         lines, query = [self._summary], self.way.query
         if query.filter is not None:
             kind = "Postfilter" if query.postfilter else "Prefilter"
-            compared = comparison_of(query.filter)
-            is_held = compared is not None and self.cache.holds_all_rows(self.dataset, [compared.column])
-            plan = "CompareInMemory" if is_held else self.dataset.explain(scan_where(query.filter), verbose)
+            step = self._filter_step
+            plan = self.dataset.explain(scan_where(query.filter), verbose) if step == "Filter" else step
             lines += [f"  {kind}: rows where {query.filter}", *(f"    {line}" for line in plan.splitlines())]
-        columns = self._read_columns
-        is_held = not isinstance(columns, Mapping) and self.cache.holds_rows(self.dataset, columns)
-        step = "TakeFromMemory" if is_held and columns else "TakeByRowId"
-        return "\n".join([*lines, f"  {step}: {', '.join(columns) or 'nothing'}"])
+        return "\n".join([*lines, f"  {self._take_step}: {', '.join(self._read_columns) or 'nothing'}"])
 
     def analyze(self) -> str:
         """How long each step of `read` took."""
@@ -158,20 +154,34 @@ class MemorySearch:
         if held is None:
             return self.dataset.analyze(self.scan)
         note("VectorsInMemory", held.num_rows)
+        filter_step, take_step = self._filter_step, self._take_step
         allowed = self._filtered(held)
         if allowed is not None:
-            note("Filter", len(allowed))
+            note(filter_step, len(allowed))
         found = self.rank(held, self.queries, allowed)
         note("Rank", sum(len(one.positions) for one in found))
-        note("TakeByRowId", self._rows(held, found).num_rows)
+        note(take_step, self._rows(held, found).num_rows)
         return "\n".join([self._summary, *steps])
+
+    @property
+    def _filter_step(self) -> str:
+        compared = None if self.way.query.filter is None else comparison_of(self.way.query.filter)
+        is_held = compared is not None and self.cache.holds_all_rows(self.dataset, [compared.column])
+        return "CompareInMemory" if is_held else "Filter"
+
+    @property
+    def _take_step(self) -> str:
+        columns = self._read_columns
+        is_held = not isinstance(columns, Mapping) and self.cache.holds_rows(self.dataset, columns)
+        return "TakeFromMemory" if is_held and columns else "TakeByRowId"
 
     @property
     def _summary(self) -> str:
         held, way = self.held, self.way
         how = "exact"
         if way.probes is not None:
-            how = f"by the index's partitions, nprobes={way.probes}, distances exact"
+            all_rows = " (all: the rows are few)" if held is not None and self._looks_at_all(held) else ""
+            how = f"by the index's partitions, nprobes={way.probes}{all_rows}, distances exact"
             if held is not None and held.num_rows and held.partitions is None:
                 how = "exact: the index's partitions are not those of its centroids"
         return (
@@ -312,12 +322,23 @@ class MemorySearch:
         return ready
 
     def _is_quick(self, held: HeldVectors) -> bool:
-        way, looked_at = self.way, held.num_rows
+        way = self.way
         if way.is_batch or way.query.filter is not None or way.column.multivector:
             return False
-        if held.partitions is not None and way.probes == Probes():
-            looked_at = enough_rows(held.num_rows, held.ndims, rows_wanted(way.query), held.partitions.needed)
-        return looked_at * held.ndims <= QUICK_BYTES
+        return self._rows_looked_at(held) * held.ndims <= QUICK_BYTES
+
+    def _rows_looked_at(self, held: HeldVectors) -> int:
+        """How many without a filter, where the query names no partitions; else at most so many."""
+        if held.partitions is None or self.way.probes != Probes():
+            return held.num_rows
+        return enough_rows(held.num_rows, held.ndims, rows_wanted(self.way.query), held.partitions.needed)
+
+    def _looks_at_all(self, held: HeldVectors) -> bool:
+        """Whether it looks past the index, as there are few rows."""
+        query = self.way.query
+        is_open = self.way.probes == Probes() and not query.fast_search
+        is_filtered = query.filter is not None and not query.postfilter
+        return is_open and not is_filtered and self._rows_looked_at(held) == held.num_rows
 
     def _plain_schema(self) -> pa.Schema | None:
         """The scan's schema, if the table's fields are all there is to it: Lance takes a millisecond to say it."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancelike.errors import QueryError
+from lancelike.query.builder import whole_number
 from lancelike.query.plan import DISTANCE, ROW_ID, VectorColumn
 from lancelike.query.predicates import quote_identifier
 from lancelike.query.query import Query, sought
@@ -79,6 +80,7 @@ class RecallTest:
     """
 
     def __init__(self, dataset: Dataset, searcher: Searcher, column: VectorColumn, k: int) -> None:
+        k = whole_number("k", k)
         if k < 1:
             raise QueryError(f"recall@k is of at least 1 row, not of {k}")
         self._dataset, self._searcher, self._column, self.k = dataset, searcher, column, k
@@ -86,6 +88,7 @@ class RecallTest:
 
     def draw(self, sample: int, seed: int) -> None:
         """Hold out *sample* rows with a vector, all if there are fewer; the same ones for the same *seed*."""
+        sample = whole_number("sample", sample)
         if sample < 1:
             raise QueryError(f"recall is measured on at least 1 query, not on {sample}")
         for row_id, value in _sampled(self._dataset, self._column, sample, seed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from lancelike.errors import QueryError
@@ -166,8 +167,8 @@ def check_target(target_recall: float) -> None:
     Raises:
         QueryError: It isn't.
     """
-    if not 0 < target_recall <= 1:
-        raise QueryError(f"a recall is above 0 and at most 1; target_recall is {target_recall:g}")
+    if not (isinstance(target_recall, Real) and 0 < target_recall <= 1):
+        raise QueryError(f"a recall is above 0 and at most 1; target_recall is {target_recall!r}")
 
 
 def _not_reached(index: str, target: float, best: Tuned) -> QueryError:

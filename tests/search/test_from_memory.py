@@ -366,6 +366,29 @@ def test_plans_say_what_is_done(docs: Dataset, vectors: Numbers) -> None:
     assert "TakeByRowId: output_rows=10" in figures
 
 
+def test_figures_are_of_the_steps_of_the_plan(docs: Dataset, vectors: Numbers) -> None:
+    cache = VectorCache(EVERYTHING)
+    searcher, query = Searcher(docs, cache=cache), Query(vector=vectors[3], filter="id > 7")
+    searcher.table(query)
+    cache.hold_rows(docs.frozen(), ["id", "text"])
+    plan, figures = searcher.explain(query), searcher.analyze(query)
+    for step in ("CompareInMemory", "TakeFromMemory"):
+        assert step in plan
+        assert step in figures
+
+
+def test_plans_say_when_an_index_is_of_no_use(docs: Dataset, vectors: Numbers) -> None:
+    """Few rows are all compared, unless a number of partitions is asked for."""
+    docs.lance.create_index("vector", "IVF_FLAT", metric="l2", num_partitions=2)
+    docs.refresh()
+    searcher, query = Searcher(docs, cache=VectorCache(EVERYTHING)), Query(vector=vectors[3])
+    searcher.table(query)
+    assert "nprobes=auto (all: the rows are few), distances exact" in searcher.explain(query)
+    assert "nprobes=1, distances exact" in searcher.explain(
+        Query(vector=vectors[3], minimum_nprobes=1, maximum_nprobes=1)
+    )
+
+
 def test_threads_share_what_is_read(make: Make) -> None:
     """Searches beside writes: each answers from one version, whole."""
     ones = np.ones((50, NDIMS), np.float32)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_connections_share_a_session(tmp_path: Path) -> None:
     assert session.size_bytes >= before > 0
     assert one.session is two.session is session
     assert lancelike.connect(tmp_path).session is None
+
+
+@pytest.mark.parametrize("name", ["vector_cache_bytes", "ledger_bytes"])
+@pytest.mark.parametrize("value", [-1, 1.5, "1GB"])
+def test_a_bound_is_a_number_of_bytes(tmp_path: Path, name: str, value: Any) -> None:
+    connect: Any = lancelike.connect
+    with pytest.raises(ValueError, match=f"{name} is a whole number of bytes from 0, not {value!r}"):
+        connect(tmp_path, **{name: value})
+    assert connect(tmp_path, **{name: 1e9}).list_tables().tables == []
 
 
 def test_the_root_is_no_namespace_in_particular(db: lancelike.DBConnection, docs: lancelike.Table) -> None:

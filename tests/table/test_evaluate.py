@@ -154,6 +154,8 @@ def test_one_vector_is_one_question(table: lancelike.Table) -> None:
         ({"k": ROWS}, f"recall@{ROWS} needs {ROWS} rows with a vector beside the one searched by"),
         ({"k": 0}, "at least 1 row, not of 0"),
         ({"sample": 0}, "at least 1 query, not on 0"),
+        ({"k": "ten"}, "k must be a whole number, got 'ten'"),
+        ({"sample": 1.5}, "sample must be a whole number, got 1.5"),
         ({"vector_column_name": "id"}, "'id' holds no vectors"),
         ({"queries": np.ones((2, 3))}, "vectors of 16 values; the query has 3"),
         ({"queries": ["a text"]}, "no registered embedding function"),

@@ -145,6 +145,8 @@ def test_an_index_can_be_built_for_a_recall(tmp_path: Path, vectors: NDArray[np.
     version = table.version
     with pytest.raises(QueryError, match="at most 1; target_recall is 95"):
         table.create_index("vector", config=IvfFlat(), target_recall=95)
+    with pytest.raises(QueryError, match="at most 1; target_recall is 'most'"):
+        table.tune("most")  # type: ignore[arg-type]  # what a user may do
     with pytest.raises(QueryError, match="a BTree on 'id' misses none"):
         table.create_index("id", config=BTree(), target_recall=0.9)
     assert table.version == version
