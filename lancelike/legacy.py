@@ -43,8 +43,8 @@ def warn_deprecated(old: str, new: str) -> None:
 
 def index_arguments(
     column: str | None, config: Any, more: Sequence[Any], arguments: Mapping[str, Any]
-) -> tuple[str, Any, dict[str, Any]]:
-    """Column, config and options of a `create_index` call, in today's or the older form.
+) -> tuple[str | None, Any, dict[str, Any]]:
+    """Column, None if it is not named, config and options of a `create_index` call, in today's or the older form.
 
     The older form is known by its keywords, by a metric where the column stands today, or by a number or further
     arguments where the config stands.
@@ -62,13 +62,13 @@ def index_arguments(
     options = {key: value for key, value in arguments.items() if key in _OPTIONS}
     old = {key: value for key, value in arguments.items() if key in _LEGACY}
     if not old and (column is None or column.lower() not in _METRICS):
-        return column or "vector", config, options
+        return column, config, options
     if config is not None:
         raise TypeError(f"config= can't be mixed with the older keywords {', '.join(sorted(old))}; put them in config")
     if column is not None and column.lower() in _METRICS:
         old.setdefault("metric", column)
         column = None
-    column = column or old.pop("vector_column_name", "vector")
+    column = column or old.pop("vector_column_name", None)
     return column, _config(old), options
 
 

@@ -191,6 +191,13 @@ _TRANSLATIONS: tuple[tuple[str, Translation], ...] = (
         r"Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available",
         lambda match, message, subject: QueryError(f"accelerator= needs a GPU that torch can use: {match[0]}"),
     ),
+    (
+        r"null partition ID at batch",
+        lambda match, message, subject: QueryError(
+            "a vector can't be indexed: a number in it is infinite, or so large that its distances are; give such rows "
+            "another vector, or null"
+        ),
+    ),
     (r"Failed to encode JSON: (?P<why>.*)", _not_json),
     (r"multiple source rows match the same target row on \((?P<key>.*?)\)", _ambiguous_merge),
     (

@@ -6,8 +6,8 @@ import math
 
 import pyarrow as pa
 
-from lancelike.errors import ColumnNotFoundError
-from lancelike.index import BTree, IvfFlat, IvfRq, IvfSq
+from lancelike.errors import ColumnNotFoundError, QueryError
+from lancelike.index import BTree, FloatDistanceType, IvfFlat, IvfRq, IvfSq
 
 FEWEST_ROWS_OF_PARTITION = 256
 GRAPH_VALUES = 1_000_000
@@ -19,15 +19,15 @@ MOST_TIMES_LARGER = 8
 CODE_BITS = 2
 """Of a RaBitQ code, for each dimension. With a refine factor of 5 they had a recall@10 of 0.96 to 0.98 from 64 to 1536
 dimensions; one bit had 0.80 to 0.84, and three 1.00 for a third more bytes."""
-_RABITQ_STEP = 8
+RABITQ_STEP = 8
 """RaBitQ takes dimensions that this divides."""
 
 
 def default_config(schema: pa.Schema, column: str) -> IvfRq | IvfSq | IvfFlat | BTree:
     """The index that suits a column's type.
 
-    IVF_RQ for vectors; IVF_SQ where 8 doesn't divide their dimension; IVF_FLAT by Hamming distance for bits; a B-tree
-    for anything else.
+    IVF_RQ for vectors; IVF_SQ where 8 doesn't divide their dimension; both by cosine where a row has several; IVF_FLAT
+    by Hamming distance for bits; a B-tree for anything else.
 
     Raises:
         ColumnNotFoundError: There is no such column.
@@ -37,7 +37,24 @@ def default_config(schema: pa.Schema, column: str) -> IvfRq | IvfSq | IvfFlat | 
         return BTree()
     if pa.types.is_uint8(vector.value_type):
         return IvfFlat(distance_type="hamming")
-    return IvfSq() if vector.list_size % _RABITQ_STEP else IvfRq(num_bits=CODE_BITS)
+    metric: FloatDistanceType = "cosine" if has_several(schema, column) else "l2"
+    if vector.list_size % RABITQ_STEP:
+        return IvfSq(distance_type=metric)
+    return IvfRq(distance_type=metric, num_bits=CODE_BITS)
+
+
+def default_column(schema: pa.Schema) -> str:
+    """What to index where no column is named: `"vector"`, or the only one that holds vectors.
+
+    Raises:
+        QueryError: Several do.
+    """
+    found: list[str] = [name for name in schema.names if vector_type(schema, name) is not None]
+    if "vector" in schema.names or not found:
+        return "vector"
+    if len(found) > 1:
+        raise QueryError(f"say which column to index: {', '.join(map(repr, found))} hold vectors")
+    return found[0]
 
 
 def default_partition_size(rows: int, ndims: int) -> int:
@@ -75,6 +92,11 @@ def vector_type(schema: pa.Schema, column: str) -> pa.FixedSizeListType | None:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
     return kind if pa.types.is_fixed_size_list(kind) else None
+
+
+def has_several(schema: pa.Schema, column: str) -> bool:
+    """Whether each row of a column of vectors has a list of them."""
+    return not pa.types.is_fixed_size_list(column_type(schema, column))
 
 
 def column_type(schema: pa.Schema, path: str) -> pa.DataType:

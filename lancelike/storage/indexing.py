@@ -17,6 +17,7 @@ from lancelike.index import FTS, Bitmap, BTree, Fm, HnswFlat, HnswPq, HnswSq, Iv
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.fulltext import text_settings
 from lancelike.storage.index import VECTOR_TYPES, index_stats
+from lancelike.storage.index_settings import check_settings
 from lancelike.storage.indexable import column_type, default_partition_size, default_sub_vectors, vector_type
 from lancelike.storage.masking import mask_deleted
 from lancelike.storage.reindexing import trained_if_possible
@@ -64,6 +65,7 @@ def create_vector_index(
     vector = vector_type(dataset.schema, column)
     if vector is None:
         raise QueryError(f"column {column!r} holds {column_type(dataset.schema, column)}, not vectors of one length")
+    check_settings(config, dataset.schema, column)
     settings = _vector_settings(config, vector.list_size)
     name = _free_name(dataset, name or f"{column}_idx", replace)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lancelike import ingest, search
 from lancelike.errors import QueryError
-from lancelike.index import FTS, IndexConfig, IndexStatistics, VectorIndex
+from lancelike.index import FTS, IndexConfig, IndexStatistics, ScalarIndex, VectorIndex
 from lancelike.job import Job
 from lancelike.legacy import fts_arguments, index_arguments, warn_deprecated
 from lancelike.query import FtsToken
@@ -16,9 +16,11 @@ from lancelike.search.target import facts_of
 from lancelike.storage import index as indices
 from lancelike.storage import indexing, tuning
 from lancelike.storage.fulltext import tantivy_index
-from lancelike.storage.indexable import default_config
+from lancelike.storage.indexable import default_column, default_config
 from lancelike.storage.tokenizing import tokenize_as_indexed
 from lancelike.table.recall import Recall
+
+_CONFIGS: tuple[type, ...] = (*get_args(VectorIndex), *get_args(ScalarIndex))
 
 
 class Indexing(Recall):
@@ -31,7 +33,7 @@ class Indexing(Recall):
         `create_index(metric="cosine", num_partitions=256, vector_column_name="vector")`, works and warns.
 
         Args:
-            column: The column; nested ones by dotted path.
+            column: The column; nested ones by dotted path. None takes `"vector"`, or the only one that holds vectors.
             config: One of the classes in `lancelike.index`. None takes what suits the column: RaBitQ codes of
                 2 bits (`IvfRq`) for vectors, `BTree` for scalars.
             *older: What LanceDB's older form has by position.
@@ -46,10 +48,13 @@ class Indexing(Recall):
                 `target_recall`.
         """
         column, config, options = index_arguments(column, config, older, arguments)
+        column = column or default_column(self._shown.schema)
         wait_timeout: timedelta | None = options.pop("wait_timeout", None)
         if config is None:
             config = default_config(self._shown.schema, column)
         target_recall: float | None = options.pop("target_recall", None)
+        if type(config) not in _CONFIGS:
+            raise QueryError(f"config is one of the classes in lancelike.index, as IvfRq(), not {config!r}")
         if target_recall is not None:
             _check_tunable(column, config, target_recall)
         create = indexing.create_vector_index if isinstance(config, VectorIndex) else indexing.create_scalar_index

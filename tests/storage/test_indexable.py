@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lancelike.errors import ColumnNotFoundError
+from lancelike.errors import ColumnNotFoundError, QueryError
 from lancelike.index import BTree, IvfFlat, IvfRq, IvfSq
-from lancelike.storage.indexable import default_config, default_partition_size, default_sub_vectors
+from lancelike.storage.indexable import default_column, default_config, default_partition_size, default_sub_vectors
 
 
 def vectors_of(ndims: int, kind: pa.DataType | None = None) -> pa.DataType:
@@ -22,7 +22,8 @@ def vectors_of(ndims: int, kind: pa.DataType | None = None) -> pa.DataType:
     [
         (vectors_of(384), IvfRq(num_bits=2)),
         (vectors_of(8, pa.float16()), IvfRq(num_bits=2)),
-        (pa.list_(vectors_of(16)), IvfRq(num_bits=2)),
+        (pa.list_(vectors_of(16)), IvfRq(distance_type="cosine", num_bits=2)),
+        (pa.list_(vectors_of(100)), IvfSq(distance_type="cosine")),
         (vectors_of(100), IvfSq()),
         (vectors_of(16, pa.uint8()), IvfFlat(distance_type="hamming")),
         (pa.string(), BTree()),
@@ -31,6 +32,20 @@ def vectors_of(ndims: int, kind: pa.DataType | None = None) -> pa.DataType:
 def test_by_type(kind: pa.DataType, config: Any) -> None:
     assert default_config(pa.schema({"a": kind}), "a") == config
     assert default_config(pa.schema({"s": pa.struct({"a": kind})}), "s.a") == config
+
+
+@pytest.mark.parametrize(
+    ("names", "column"),
+    [(["vector"], "vector"), (["embedding"], "embedding"), (["image", "vector"], "vector"), ([], "vector")],
+)
+def test_the_column_that_is_meant_where_none_is_named(names: list[str], column: str) -> None:
+    schema = pa.schema({"id": pa.int64(), **dict.fromkeys(names, vectors_of(8))})
+    assert default_column(schema) == column
+
+
+def test_none_of_several_columns_is_meant() -> None:
+    with pytest.raises(QueryError, match="say which column to index: 'image', 'text' hold vectors"):
+        default_column(pa.schema({"image": vectors_of(8), "text": vectors_of(8)}))
 
 
 @pytest.mark.parametrize("column", ["b", "s.b", "a.b"])
