@@ -15,7 +15,7 @@ LAYERS = (
     ["errors"],
     ["types"],
     ["_lazy", "_torchvision"],
-    ["_optional", "calls", "exiting"],
+    ["_optional", "calls", "exiting", "processors"],
     ["index"],
     ["legacy", "serializing"],
     ["job"],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lancelike.ingest.media import has_media
+from lancelike.ingest.parts import in_parts
 from lancelike.ingest.pipeline import ingest
 from lancelike.ingest.rereading import BindingsIn, Rereading, until_written
 from lancelike.ledger import Embedder
@@ -27,6 +29,7 @@ def append_rows(
     on_bad_vectors: OnBadVectors = "error",
     fill_value: float = 0.0,
     progress: Any = None,
+    parallelism: int | None = None,
     embedder: Embedder,
 ) -> int:
     """Write *data* in one commit; the version that made.
@@ -39,6 +42,7 @@ def append_rows(
         on_bad_vectors: As in `ingest`.
         fill_value: As in `ingest`.
         progress: As in `ingest`.
+        parallelism: `most` of `in_parts`, for rows that are appended, without progress, and independent.
         embedder: As in `ingest`.
 
     Raises:
@@ -48,19 +52,29 @@ def append_rows(
     """
 
     def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> int:
-        reader = ingest(
-            rows.read(schema, keep=bool(bindings)),
-            schema,
-            bindings,
-            on_bad_vectors=on_bad_vectors,
-            fill_value=fill_value,
-            progress=progress,
-            embedder=embedder,
-        )
+        source = rows.read(schema, keep=bool(bindings))
+        apart = mode == "append" and not progress and _are_independent(schema, bindings)
+        readers = [
+            ingest(
+                part,
+                schema,
+                bindings,
+                on_bad_vectors=on_bad_vectors,
+                fill_value=fill_value,
+                progress=progress,
+                embedder=embedder,
+            )
+            for part in in_parts(source, parallelism if apart else 1)
+        ]
         with embedder:
-            return dataset.append(reader) if mode == "append" else dataset.overwrite(reader, keeps_schema=True)
+            return dataset.append(*readers) if mode == "append" else dataset.overwrite(*readers, keeps_schema=True)
 
     with closing(Rereading(data)) as rows:
         version = until_written(write, dataset, bindings_in, embedder)
     embedder.written(dataset)
     return version
+
+
+def _are_independent(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> bool:
+    """Whether what is done for a row has nothing to do with other rows: nothing is embedded, and no file read."""
+    return not (bindings or has_media(schema))

@@ -186,7 +186,7 @@ def _vector_field(binding: EmbeddingFunctionConfig) -> pa.Field:
 
 def _with_schema(batches: Iterator[Batch], schema: pa.Schema, embedder: Embedder) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        embedder.rows += len(batch)
+        embedder.count(len(batch))
         yield (
             batch.data
             if batch.data.schema.equals(schema, check_metadata=True)

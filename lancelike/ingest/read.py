@@ -51,12 +51,14 @@ class Source:
         batches: The rows, once.
         num_rows: How many, where that is known before reading.
         settled: Whether *schema* holds for all rows; else it is what the first of them tell.
+        num_bytes: What the rows take, if they are all in memory as Arrow has them; else None.
     """
 
     schema: pa.Schema
     batches: Iterator[Batch]
     num_rows: int | None = None
     settled: bool = True
+    num_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +68,7 @@ class _Stream:
     schema: pa.Schema | None
     batches: Iterator[pa.RecordBatch]
     num_rows: int | None = None
+    num_bytes: int | None = None
 
 
 def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
@@ -83,7 +86,7 @@ def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
         return data
     stream = _open(data, schema)
     if stream.schema is not None:
-        return Source(stream.schema, _number(stream.batches), stream.num_rows)
+        return Source(stream.schema, _number(stream.batches), stream.num_rows, num_bytes=stream.num_bytes)
     first = next(stream.batches, None)
     if first is None and schema is None:
         raise BadDataError(NO_SCHEMA)
@@ -105,9 +108,9 @@ def _number(batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
 def _open(data: Any, schema: pa.Schema | None) -> _Stream:
     _refuse_one_row(data)
     if isinstance(data, pa.RecordBatch):
-        return _Stream(data.schema, iter([data]), data.num_rows)
+        return _Stream(data.schema, iter([data]), data.num_rows, data.nbytes)
     if isinstance(data, pa.Table):
-        return _Stream(data.schema, iter(data.to_batches()), data.num_rows)
+        return _Stream(data.schema, iter(data.to_batches()), data.num_rows, data.nbytes)
     if isinstance(data, pa.RecordBatchReader):
         return _Stream(data.schema, iter(data))
     library = type(data).__module__.partition(".")[0]

@@ -119,6 +119,7 @@ class Embedder:
         self._aside: list[UnreadSource] = []
         self._kept_now: set[str] = set()
         self._at_work, self._stopped = threading.Lock(), threading.Event()
+        self._counting = threading.Lock()
         self._call = current_call()
         self._call.on_call_off(self._stop)
         with running(None):  # what was paid for is kept, whatever becomes of the call
@@ -134,6 +135,11 @@ class Embedder:
             self._stopped.set()
             with self._at_work:  # requests under way are answered, and what they brought is kept
                 pass
+
+    def count(self, rows: int) -> None:
+        """Count *rows* that the call has gone through; from any thread."""
+        with self._counting:
+            self.rows += rows
 
     def begin_again(self) -> None:
         """Count the rows anew, and take questions again after the block was left: the call begins from its first row.

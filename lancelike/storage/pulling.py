@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from lancelike.calls import current_call
+from lancelike.calls import CalledOff, current_call
 from lancelike.exiting import waited_for
 from lancelike.storage.slices import unsliced
 
@@ -46,13 +46,20 @@ class Pull:
         self.num_rows = 0
         self.error: BaseException | None = None
         self._call = current_call()
+        self._stopped = False
         self.reader = pa.RecordBatchReader.from_batches(source.schema, self._batches(source))
+
+    def stop(self) -> None:
+        """Have Lance's next pull raise CalledOff in place of giving it rows."""
+        self._stopped = True
 
     def _batches(self, source: pa.RecordBatchReader | pa.Table) -> Iterator[pa.RecordBatch]:
         try:
             with self._call.before_commit():
                 batches = iter(source.to_reader(_CHUNK_ROWS) if isinstance(source, pa.Table) else source)
                 while (batch := _next(batches)) is not None:
+                    if self._stopped:
+                        raise CalledOff
                     self.num_rows += batch.num_rows
                     yield unsliced(batch)
                     del batch  # before the next one is made

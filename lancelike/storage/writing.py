@@ -14,7 +14,7 @@ from lance import LanceDataset, LanceOperation, Transaction, write_dataset
 from lance.fragment import write_fragments
 from numpy.typing import NDArray
 
-from lancelike.calls import current_call, running
+from lancelike.calls import CalledOff, current_call, running
 from lancelike.errors import CommitConflictError
 from lancelike.query.predicates import check_filter, check_sql
 from lancelike.storage.joining import MergeClauses, NewRows
@@ -24,6 +24,7 @@ from lancelike.storage.names import check_column_names
 from lancelike.storage.pulling import Pull, callers_errors
 from lancelike.storage.rewriting import Rewrite, RowTransform, Transform, among_row_ids, rows_as_set
 from lancelike.storage.showing import COMMIT_TIMEOUT_S, Showing
+from lancelike.storage.side_by_side import discard, write_side_by_side
 from lancelike.storage.transactions import OURS, commit
 from lancelike.types import MergeResult
 
@@ -47,35 +48,55 @@ class Writing(Showing):
         self.change(drop)
         return self.version
 
-    def append(self, reader: pa.RecordBatchReader | pa.Table) -> int:
+    def append(self, *readers: pa.RecordBatchReader | pa.Table) -> int:
         """Add rows in one commit; the new version.
+
+        Args:
+            readers: The rows; of several, which follow each other, each is read and written beside the others.
 
         Raises:
             BadDataError: The columns are not the table's, or hold null where they must not.
-            SchemaChangedError: *reader*'s metadata names other embedding functions than the table now has, or the
+            SchemaChangedError: The readers' metadata names other embedding functions than the table now has, or the
                 table's columns were changed meanwhile.
-            Exception: What the source of *reader* raised, as itself; nothing of the rows is visible then.
+            Exception: What the source of a reader raised, the first of them, as itself; nothing of the rows is
+                visible then.
         """
-        latest, pull = self._latest(), Pull(reader)
+        latest = self._latest()
         if self._stale_btrees(latest):
             with running(None):  # it mends, and is no part of the write
                 latest = self.change(copy.copy)
-        self._check_functions(reader.schema.metadata, latest)
+        self._check_functions(readers[0].schema.metadata, latest)
+        write = self._append_one if len(readers) == 1 else self._append_side_by_side
         try:
-            with callers_errors(pull), self.errors(), current_call().committing():
-                written = write_dataset(
-                    pull.reader,
-                    latest,
-                    mode="append",
-                    enable_stable_row_ids=latest.has_stable_row_ids,
-                    storage_options=self.location.storage_options,
-                    transaction_properties=dict(OURS),
-                )
+            written = write(latest, *readers)
         except CommitConflictError as error:
             if self._latest().schema.equals(latest.schema, check_metadata=True):
                 raise
             raise self._schema_changed() from error
         return self._show(written)
+
+    def _append_one(self, latest: LanceDataset, reader: pa.RecordBatchReader | pa.Table) -> LanceDataset:
+        pull = Pull(reader)
+        with callers_errors(pull), self.errors(), current_call().committing():
+            return write_dataset(
+                pull.reader,
+                latest,
+                mode="append",
+                enable_stable_row_ids=latest.has_stable_row_ids,
+                storage_options=self.location.storage_options,
+                transaction_properties=dict(OURS),
+            )
+
+    def _append_side_by_side(self, latest: LanceDataset, *readers: pa.RecordBatchReader | pa.Table) -> LanceDataset:
+        options = self.location.storage_options
+        fragments = write_side_by_side(readers, latest, options, self.errors)
+        try:
+            with self.errors(), current_call().committing():
+                latest._ds = commit(latest, LanceOperation.Append(fragments), options)._ds
+        except CalledOff:
+            discard(fragments, latest, options)
+            raise
+        return latest
 
     def overwrite(
         self,

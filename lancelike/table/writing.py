@@ -59,7 +59,9 @@ class Writing(Handle):
                 a column of bytes, which then is null under `"quarantine"`.
             budget_tokens: Most tokens to send to functions.
             progress: True for a bar, a callable that takes a dict of counts, or a tqdm.
-            write_parallelism: Accepted for LanceDB's scripts; Lance chooses.
+            write_parallelism: Most files to write side by side, each a fragment, where *data* is a table or batch of
+                Arrow's with its vectors, and nothing is embedded; None: one for 32 MB, at most four and one for a
+                processor. Other rows are written to one file after the other.
 
         Raises:
             BadDataError: A row doesn't fit the schema; nothing is written.
@@ -68,6 +70,8 @@ class Writing(Handle):
         """
         if mode not in ("append", "overwrite"):
             raise ValueError(f"mode is 'append' or 'overwrite', not {mode!r}")
+        if write_parallelism is not None and write_parallelism < 1:
+            raise ValueError(f"write_parallelism is 1 or more, not {write_parallelism!r}")
         self._shown.refresh()
         embedder = self._records.embedder(on_embedding_error, budget_tokens)
         version = ingest.append_rows(
@@ -78,6 +82,7 @@ class Writing(Handle):
             on_bad_vectors=on_bad_vectors,
             fill_value=fill_value,
             progress=progress,
+            parallelism=write_parallelism,
             embedder=embedder,
         )
         if mode == "overwrite":

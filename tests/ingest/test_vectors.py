@@ -121,6 +121,21 @@ def test_every_float_type_is_checked(kind: pa.DataType) -> None:
     assert vectors(fit(pa.table({"vector": column}), schema, "drop")) == [[1.0, 2.0]]
 
 
+def test_each_half_precision_number_is_told_from_nan() -> None:
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    schema = pa.schema([("vector", pa.list_(pa.float16(), 1))])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(numbers), 1)
+    for part in (column.filter(pa.array(~np.isnan(numbers))), column.filter(pa.array(np.signbit(numbers)))):
+        kept = fit(pa.table({"vector": part}), schema, "drop")
+        expected = part.flatten().to_numpy()
+        assert np.array_equal(
+            np.concatenate([each.data["vector"].flatten() for each in kept]), expected[~np.isnan(expected)]
+        )
+    for number in numbers[np.isnan(numbers)]:
+        alone = pa.FixedSizeListArray.from_arrays(pa.array(np.array([number], np.float16)), 1)
+        assert fit(pa.table({"vector": alone}), schema, "drop") == []
+
+
 def test_integer_vectors_take_integers_only() -> None:
     schema = pa.schema([("vector", pa.list_(pa.uint8(), 2))])
     assert vectors(fit([{"vector": [1, 255]}, {"vector": np.array([1.0, 2.0])}], schema)) == [[1, 255], [1, 2]]

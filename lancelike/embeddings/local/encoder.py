@@ -14,6 +14,7 @@ from lancelike._optional import require
 from lancelike.embeddings.local.folder import ModelFolder, Pooling
 from lancelike.embeddings.local.texts import valid_text
 from lancelike.errors import EmbeddingFunctionUnavailable
+from lancelike.processors import usable_processors
 from lancelike.types import Vectors
 
 TOKENS_PER_PASS = 1024
@@ -84,7 +85,7 @@ def usable_threads() -> int:
     stated = os.environ.get("OMP_NUM_THREADS", "")
     if stated.isdigit() and int(stated) > 0:
         return int(stated)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_processors()
 
 
 def _load_tokenizer(folder: ModelFolder) -> Any:
