@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lancelike._threads import TORCH_USERS, let_waiting_threads_sleep
 from lancelike._torchvision import IMPORTERS, declare_operators
 
 
 def require(module: str, *, extra: str, needed_by: str) -> Any:
-    """Import *module*, or raise an ImportError that says how to install it.
+    """Import *module*, or raise an ImportError that says how to install it; torch's threads then sleep while they wait.
 
     Args:
         module: Dotted name of the module.
@@ -20,7 +21,10 @@ def require(module: str, *, extra: str, needed_by: str) -> Any:
         ImportError: The module, or something that it imports, is not installed.
     """
     try:
-        if module.partition(".")[0] in IMPORTERS:
+        package = module.partition(".")[0]
+        if package in TORCH_USERS:
+            let_waiting_threads_sleep()
+        if package in IMPORTERS:
             declare_operators()
         return importlib.import_module(module)
     except ImportError as error:

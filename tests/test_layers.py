@@ -15,6 +15,7 @@ LAYERS = (
     ["errors"],
     ["types"],
     ["_lazy", "_torchvision"],
+    ["_threads"],
     ["_optional", "calls", "exiting", "processors"],
     ["index"],
     ["legacy", "serializing"],
