@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lance import LanceDataset
 
 import lancelike
 from lancelike.query import Query
@@ -159,6 +160,25 @@ def test_after_some_searches_a_thread_reads_them(make: Make) -> None:
         assert searcher.table(query).equals(expected)
     assert searcher.table(query).equals(expected)
     assert vectors < cache.held_bytes < 2 * vectors
+
+
+def test_long_values_are_read_few_at_a_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lance would read 8192 rows of them before anyone sees that they are too large."""
+    texts = ["short", *["long" * 50_000] * 99]
+    vectors = vectors_column(np.zeros((100, 4), np.float32))
+    dataset, asked = make(pa.table({"text": texts, "vector": vectors})), list[int]()
+    scanner = LanceDataset.scanner
+
+    def spy(shown: LanceDataset, *arguments: Any, **options: Any) -> Any:
+        asked.append(options["batch_size"])
+        return scanner(shown, *arguments, **options)
+
+    cache = VectorCache(EVERYTHING)
+    monkeypatch.setattr(LanceDataset, "scanner", spy)
+    cache.hold_rows(dataset.frozen(), ["text"], least_bytes=1 << 30)
+    assert cache.holds_rows(dataset.frozen(), ["text"])
+    assert asked
+    assert all(size * 200_000 < 8 << 20 for size in asked)
 
 
 def test_columns_larger_than_the_vectors_are_left_to_lance(make: Make) -> None:
