@@ -40,7 +40,7 @@ class AsyncIndexing(AsyncHandle):
             name: None is `{column}_idx`.
             train: False makes an empty index, to be filled by `optimize`.
             progress: True for a bar, or a callable that takes a dict, which is called in a thread.
-            target_recall: For vectors: then `tune` for that share of the 10 nearest.
+            target_recall: For vectors: then `tune` for that share of the 10 nearest, unless there are no more rows.
 
         Raises:
             ColumnNotFoundError: There is no such column.

@@ -28,6 +28,10 @@ recall@10 of 0.42, and with 10 0.97 and more for 1.5 ms; IVF_RQ 0.96, with 5 0.9
 MOST_WAYS = 64
 """Ways to ask of one version of a table that are remembered."""
 
+MULTIVECTOR_REFINE_FACTOR = 30
+"""The same where a row has several vectors, whatever the index: it finds rows by some of theirs, at distances from
+those alone. With 3 a row, 2 000 rows and every partition, recall@10 was 0.31, with 10 0.78, 20 0.91, 30 0.99."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
@@ -183,10 +187,10 @@ def with_effort(query: Query, tuning: Tuning | None, way: Way) -> Query:
 
 
 def with_refinement(query: Query, column: VectorColumn, index: VectorIndex | None) -> Query:
-    """*query* with the `refine_factor` that it takes to rank well through an index that holds coarse codes."""
-    if query.refine_factor is not None or index is None or query.bypass_vector_index or column.multivector:
+    """*query* with the `refine_factor` that it takes to rank well by coarse codes, or some of a row's vectors."""
+    if query.refine_factor is not None or index is None or query.bypass_vector_index:
         return query
-    factor = REFINE_FACTORS.get(index.kind)
+    factor = MULTIVECTOR_REFINE_FACTOR if column.multivector else REFINE_FACTORS.get(index.kind)
     return query.with_(refine_factor=factor and refinement(factor, DEFAULT_LIMIT, rows_wanted(query)))
 
 

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from lancelike.errors import QueryError
-from lancelike.query.plan import DEFAULT_LIMIT
+from lancelike.query.plan import DEFAULT_LIMIT, VectorColumn
 from lancelike.search.recall import RecallReport, RecallTest
 from lancelike.search.run import Searcher
 from lancelike.search.target import REFINE_FACTORS, refinement
@@ -19,7 +19,7 @@ from lancelike.storage.tuning import Effort, Tuning
 STEP = 8
 """nprobes are found to within one in so many: a finer step changes recall by less than another sample does."""
 REFINEMENTS = (2, 5, 10, 20, 50)
-"""Refine factors to choose from where an index holds coarse codes, for 10 rows or more."""
+"""Refine factors to choose from where an index holds coarse codes, or multivectors, for 10 rows or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ def find_tuning(
     lance: Searcher,
     *,
     target: float,
+    column: VectorColumn,
     index: VectorIndex,
     num_partitions: int,
     held: HeldVectors | None,
@@ -120,7 +121,8 @@ def find_tuning(
         checking: Others, to be reported.
         lance: Searches the same version with no vectors in memory.
         target: Recall to reach.
-        index: On the column.
+        column: Searched.
+        index: On it.
         num_partitions: Its partitions.
         held: The vectors in memory, which searches here go by; None: they go through Lance.
 
@@ -128,7 +130,7 @@ def find_tuning(
         QueryError: Searches here go through Lance, and no settings reach *target*.
     """
     common: dict[str, Any] = {"target": target, "num_partitions": num_partitions}
-    factors = _refine_factors(index.kind, choosing.k)
+    factors = _refine_factors(index.kind, choosing.k, column)
     tuner = Tuner(choosing.through(lance), checking.through(lance), refine_factors=factors, **common)
     by_lance = tuner.cheapest()
     if by_lance is None:
@@ -152,11 +154,11 @@ def find_tuning(
     return tuning, in_memory.report if in_memory else checking.measure()
 
 
-def _refine_factors(index_type: str, k: int) -> Sequence[int | None]:
-    """Refine factors to choose from for searches for *k* rows through Lance's index of that type."""
-    if index_type.endswith("FLAT"):
+def _refine_factors(index_type: str, k: int, column: VectorColumn) -> Sequence[int | None]:
+    """Refine factors to choose from for searches of *column* for *k* rows through Lance's index of that type."""
+    coarse = index_type in REFINE_FACTORS or column.multivector
+    if index_type.endswith("FLAT") and not coarse:
         return (None,)
-    coarse = index_type in REFINE_FACTORS
     factors = [refinement(factor, DEFAULT_LIMIT, k) for factor in (REFINEMENTS if coarse else REFINEMENTS[:2])]
     return factors if coarse else (None, *factors)
 

@@ -12,6 +12,7 @@ from lancelike.index import FTS, IndexConfig, IndexStatistics, ScalarIndex, Vect
 from lancelike.job import Job
 from lancelike.legacy import fts_arguments, index_arguments, warn_deprecated
 from lancelike.query import FtsToken
+from lancelike.query.plan import DEFAULT_LIMIT
 from lancelike.search.target import facts_of
 from lancelike.storage import index as indices
 from lancelike.storage import indexing, tuning
@@ -39,7 +40,7 @@ class Indexing(Recall):
             *older: What LanceDB's older form has by position.
             **arguments: `replace=True` (build again what is there), `name=` (default `{column}_idx`), `train=True`,
                 `wait_timeout=` (timedelta), `progress=` (True, or a callable that takes a dict), `target_recall=` (for
-                vectors: then `tune` for that share of the 10 nearest).
+                vectors: then `tune` for that share of the 10 nearest, unless there are no more rows).
 
         Raises:
             ColumnNotFoundError: There is no such column.
@@ -62,7 +63,7 @@ class Indexing(Recall):
             name = create(self._shown, column, config, progress=progress, **options)
         tuning.forget(self._shown, name)
         self._upkeep.after_write(self._shown)
-        if target_recall is not None:
+        if target_recall is not None and self._shown.count_rows() > DEFAULT_LIMIT:
             self.tune(target_recall, vector_column_name=column)
         if wait_timeout is not None:
             self.wait_for_index([name], wait_timeout)

@@ -132,6 +132,7 @@ class Recall(Reading):
             checking,
             Searcher(shown),
             target=target_recall,
+            column=column,
             index=index,
             num_partitions=num_partitions,
             held=held,

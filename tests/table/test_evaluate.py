@@ -117,6 +117,22 @@ def test_several_vectors_a_row(tmp_path: Path) -> None:
     assert table.evaluate(queries=rows[:3]).queries == 3
 
 
+def test_several_vectors_a_row_through_an_index(tmp_path: Path) -> None:
+    """Lance finds rows by some of their vectors: the nearest are among more candidates, and distances are made anew."""
+    rng = np.random.default_rng(8)
+    values = rng.standard_normal((4_500, NDIMS)).astype(np.float32)
+    several = pa.ListArray.from_arrays(pa.array(range(0, 4_501, 3), pa.int32()), column(values))
+    table = lancelike.connect(tmp_path, vector_cache_bytes=0).create_table("rows", pa.table({"vector": several}))
+    table.create_index("vector", config=IvfFlat(distance_type="cosine", num_partitions=2))
+    report = table.evaluate(sample=30)
+    assert report.settings["refine_factor"] == 30
+    assert report.recall > 0.8
+    question = rng.standard_normal((3, NDIMS)).astype(np.float32)
+    found, exact = (table.search(question).limit(1), table.search(question).limit(1).bypass_vector_index())
+    assert found.to_arrow()["_distance"].equals(exact.to_arrow()["_distance"])
+    assert table.tune(0.95, sample=20).settings["refine_factor"] > 1
+
+
 def test_the_same_seed_draws_the_same_rows(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     table = stored(tmp_path, vectors, in_memory=False)
     table.create_index("vector", config=IvfPq(num_partitions=20, num_sub_vectors=2))

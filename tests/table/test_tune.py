@@ -152,6 +152,12 @@ def test_an_index_can_be_built_for_a_recall(tmp_path: Path, vectors: NDArray[np.
     assert table.version == version
 
 
+def test_ten_rows_are_all_found_untuned(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    table = stored(tmp_path, vectors[:10], IvfFlat())
+    table.create_index("vector", config=IvfFlat(num_partitions=2), target_recall=0.9)
+    assert table.search(vectors[0]).limit(10).to_arrow().num_rows == 10
+
+
 def test_without_an_index_nothing_is_kept(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     table = stored(tmp_path, vectors)
     table.drop_index("vector_idx")
