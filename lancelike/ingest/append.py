@@ -42,7 +42,8 @@ def append_rows(
         on_bad_vectors: As in `ingest`.
         fill_value: As in `ingest`.
         progress: As in `ingest`.
-        parallelism: `most` of `in_parts`, for rows that are appended, without progress, and independent.
+        parallelism: `most` of `in_parts`, for rows that are appended without progress, where nothing is embedded and
+            no file read.
         embedder: As in `ingest`.
 
     Raises:
@@ -53,7 +54,11 @@ def append_rows(
 
     def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> int:
         source = rows.read(schema, keep=bool(bindings))
-        apart = mode == "append" and not progress and _are_independent(schema, bindings)
+        parts = in_parts(
+            source,
+            parallelism,
+            lambda: mode == "append" and not progress and not bindings and not has_media(schema),
+        )
         readers = [
             ingest(
                 part,
@@ -64,7 +69,7 @@ def append_rows(
                 progress=progress,
                 embedder=embedder,
             )
-            for part in in_parts(source, parallelism if apart else 1)
+            for part in parts
         ]
         with embedder:
             return dataset.append(*readers) if mode == "append" else dataset.overwrite(*readers, keeps_schema=True)
@@ -73,8 +78,3 @@ def append_rows(
         version = until_written(write, dataset, bindings_in, embedder)
     embedder.written(dataset)
     return version
-
-
-def _are_independent(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> bool:
-    """Whether what is done for a row has nothing to do with other rows: nothing is embedded, and no file read."""
-    return not (bindings or has_media(schema))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,17 +16,18 @@ MOST_PARTS = 4
 """And the most parts there are then: each is in memory once more, a few batches of it at a time."""
 
 
-def in_parts(source: Source, most: int | None) -> list[Source]:
+def in_parts(source: Source, most: int | None, are_independent: Callable[[], bool] = lambda: True) -> list[Source]:
     """*source* as parts that follow each other, each about as long; rows that aren't in memory are one part.
 
     Args:
         source: The rows, none of them read yet.
         most: How many parts there may be; None: by what the rows take, one for each processor.
+        are_independent: Tells, if asked, whether there may be several.
     """
     if source.num_rows is None or source.num_bytes is None:
         return [source]
     count = _count(source.num_bytes) if most is None else min(most, source.num_rows)
-    if count <= 1:
+    if count <= 1 or not are_independent():
         return [source]
     batches = list(source.batches)
     cuts = [source.num_rows * number // count for number in range(count + 1)]

@@ -33,6 +33,9 @@ MOST_ROWS = 16_384
 BATCH_BYTES = 9 << 20
 """Bytes in one batch, if that is 1 024 rows or more. Lance writes vectors in pages of 8 MB or more, and first joins
 what comes in smaller parts; what is no larger is still in the cache when it is written, in memory used again."""
+SLICE_BYTES = 3 << 20
+"""The same for rows that are in memory as Arrow: a slice is nothing new, and is looked at in a processor's cache, which
+makes up for what Lance joins."""
 _FEWEST_ROWS = 1_024
 
 NO_SCHEMA = "Cannot create table from empty list without a schema"
@@ -86,7 +89,8 @@ def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
         return data
     stream = _open(data, schema)
     if stream.schema is not None:
-        return Source(stream.schema, _number(stream.batches), stream.num_rows, num_bytes=stream.num_bytes)
+        size = BATCH_BYTES if stream.num_bytes is None else SLICE_BYTES
+        return Source(stream.schema, _number(stream.batches, size), stream.num_rows, num_bytes=stream.num_bytes)
     first = next(stream.batches, None)
     if first is None and schema is None:
         raise BadDataError(NO_SCHEMA)
@@ -95,10 +99,10 @@ def read_batches(data: Rows, schema: pa.Schema | None = None) -> Source:
     return Source(first.schema, _number(chain([first], stream.batches)), stream.num_rows, settled=False)
 
 
-def _number(batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
+def _number(batches: Iterable[pa.RecordBatch], size: int = BATCH_BYTES) -> Iterator[Batch]:
     start = 0
     for data in batches:
-        end, step = start + data.num_rows, _rows_of(data.nbytes / max(1, data.num_rows), MOST_ROWS)
+        end, step = start + data.num_rows, _rows_of(data.nbytes / max(1, data.num_rows), MOST_ROWS, size)
         for first in range(start, end, step):
             yield Batch(data.slice(first - start, step), range(first, min(first + step, end)))
         start = end
@@ -385,9 +389,9 @@ def _chunk_rows(schema: pa.Schema | None) -> int:
     return MEDIA_CHUNK_ROWS if has_media(schema) else _rows_of(sum(map(fixed_bytes, schema.types)), CHUNK_ROWS)
 
 
-def _rows_of(row_bytes: float, most: int) -> int:
+def _rows_of(row_bytes: float, most: int, size: int = BATCH_BYTES) -> int:
     """Rows of *row_bytes* each that make a batch."""
-    return most if row_bytes * most <= BATCH_BYTES else max(_FEWEST_ROWS, int(BATCH_BYTES / row_bytes))
+    return most if row_bytes * most <= size else max(_FEWEST_ROWS, int(size / row_bytes))
 
 
 def _fields(schema: pa.Schema | None) -> dict[str, pa.Field]:

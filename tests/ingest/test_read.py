@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from lancelike.errors import BadDataError
 from lancelike.ingest import read_batches
-from lancelike.ingest.read import BATCH_BYTES
+from lancelike.ingest.read import BATCH_BYTES, SLICE_BYTES
 from lancelike.pydantic import LanceModel, Vector
 
 DICTS: list[dict[str, Any]] = [{"id": i, "text": f"t{i}", "vector": np.full(3, i, np.float32)} for i in range(5)]
@@ -344,11 +344,13 @@ def test_large_batches_are_sliced_without_copying() -> None:
 
 
 def test_batches_of_wide_rows_are_sliced_to_a_few_megabytes() -> None:
-    wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(5_000 * 1_024, np.float32)), 1_024)
-    batches = list(read_batches(pa.table({"vector": wide})).batches)
-    assert [len(batch) for batch in batches] == [2_304, 2_304, 392]
-    assert [batch.row(0) for batch in batches] == [0, 2_304, 4_608]
-    assert max(batch.data.nbytes for batch in batches) == BATCH_BYTES
+    wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(5_000 * 512, np.float32)), 512)
+    table = pa.table({"vector": wide})
+    batches = list(read_batches(table).batches)
+    assert [len(batch) for batch in batches] == [1_536, 1_536, 1_536, 392]
+    assert [batch.row(0) for batch in batches] == [0, 1_536, 3_072, 4_608]
+    assert max(batch.data.nbytes for batch in batches) == SLICE_BYTES
+    assert next(read_batches(table.to_reader()).batches).data.nbytes == BATCH_BYTES
     schema = pa.schema({"vector": pa.list_(pa.float32(), 2_048)})
     dicts = [{"vector": np.full(2_048, number, np.float32)} for number in range(2_500)]
     converted = list(read_batches(dicts, schema).batches)
