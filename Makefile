@@ -42,8 +42,9 @@ format: $(VENV)/.test ## Fix what style can be fixed by itself
 bench: $(VENV)/.bench ## Measure against pylance, lancedb and faiss, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(VENV)/.bench ## Print a line for each goal beside lancedb, with less data, in under two minutes
-	$(BIN)/python -m benchmarks --quick --only goals
+# Fails if one is worse than in the runs kept. `make bench-quick KEEP=--keep` keeps this one, in benchmarks/kept.json.
+bench-quick: $(VENV)/.bench ## Print a line for each goal beside lancedb, and mark what a change made slower, in under two minutes
+	$(BIN)/python -m benchmarks --watch $(KEEP)
 
 clean: ## Remove .venv and what the demos made
 	rm -rf $(VENV) demo-data demo-images

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from benchmarks import elsewhere
 from benchmarks.chroma import ChromaProcess, about_chroma, chroma_process
 from benchmarks.contestants import K
@@ -14,16 +16,19 @@ from benchmarks.storing import by_id, by_text, embedding, ingest, opening
 
 
 def run(scale: Scale) -> Section:
-    lines: list[Line] = []
     with chroma_process() as chroma:
-        for study in (scans, indexed, pq, real, ingest, by_id, opening, embedding, by_text):
-            say(f"goals: {study.__name__.replace('_', ' ')}")
-            lines += study(scale, chroma)
+        lines = list(measured(scale, chroma))
         about = text(scale, chroma)
     table = Table("Beside lancedb, and others", [HEADER, *(line.cells() for line in lines)])
     due = [line for line in lines if line.size in (None, line.measured_size)]
     goals = [Goal(line.work, line.bound, line.measured, line.met) for line in due]
     return Section("Goals: every kind of work beside lancedb", about, [table], goals)
+
+
+def measured(scale: Scale, chroma: ChromaProcess | None) -> Iterator[Line]:
+    for study in (scans, indexed, pq, real, ingest, by_id, opening, embedding, by_text):
+        say(f"goals: {study.__name__.replace('_', ' ')}")
+        yield from study(scale, chroma)
 
 
 def text(scale: Scale, chroma: ChromaProcess | None) -> str:

@@ -202,7 +202,7 @@ def recall(found: list[pa.Table], exact: list[pa.Table]) -> float:
 def partitions(folder: str, index: str) -> int:
     os.environ["LANCE_INCLUDE_VECTOR_CENTROIDS"] = "false"
     statistics = LanceDataset(f"{folder}/rows.lance").stats.index_stats(index)
-    return max(part["num_partitions"] for part in statistics["indices"])
+    return int(max(part["num_partitions"] for part in statistics["indices"]))
 
 
 def size(folder: Path) -> int:

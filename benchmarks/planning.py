@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from benchmarks.contestants import K
-from benchmarks.data import NDIMS, ROWS_PER_CLUSTER
+from benchmarks.data import NDIMS, ROWS_PER_CLUSTER, SCHEMA
 from benchmarks.growth import QUERIES, Measured
 from benchmarks.report import Section, Table, ms
-from lancelike.storage.indexable import default_partition_size
+from lancelike.storage.indexable import default_config, default_partition_size
+from lancelike.storage.memory import MOST_BYTES
 
 PLANNED = (10_000_000, 100_000_000, 1_000_000_000)
 ROWS_OF_A_FILE = 1 << 20
@@ -26,6 +30,11 @@ def counted_bytes(rows: int) -> int:
     """What lancelike holds of a table like this one: int8 codes, and what goes with them, part by part of `HELD`."""
     partitions = rows // default_partition_size(rows, NDIMS)
     return round(rows * sum(each for each, _ in held_by_row(rows).values())) + partitions * (4 * NDIMS + 8)
+
+
+def held_bytes(rows: int) -> int:
+    """Of a row, without the centroids."""
+    return round(sum(each for each, _ in held_by_row(rows).values()))
 
 
 def held_by_row(rows: int) -> dict[str, tuple[float, str]]:
@@ -53,7 +62,7 @@ def by_power(exponent: float) -> Law:
     """As rows to the *exponent*, from the largest size on."""
 
     def law(sizes: Sequence[Measured], figure: Callable[[Measured], float], rows: int) -> float:
-        return figure(sizes[-1]) * (rows / sizes[-1].rows) ** exponent
+        return figure(sizes[-1]) * math.pow(rows / sizes[-1].rows, exponent)
 
     return law
 
@@ -90,10 +99,34 @@ class Figure:
         return " – ".join(words)
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A power of the rows, by least squares over the logarithms of what was measured.
+
+    Attributes:
+        exponent: Of the rows.
+        factor: What it is multiplied by.
+        error: The largest share by which it misses a size that it was fitted to.
+    """
+
+    exponent: float
+    factor: float
+    error: float
+
+    @classmethod
+    def of(cls, sizes: Sequence[Measured], figure: Callable[[Measured], float]) -> Fit:
+        rows, figures = np.array([each.rows for each in sizes]), np.array([max(1e-9, figure(each)) for each in sizes])
+        exponent, logarithm = np.polyfit(np.log(rows), np.log(figures), 1)
+        factor = float(np.exp(logarithm))
+        return cls(float(exponent), factor, float(np.abs(factor * rows**exponent / figures - 1).max()))
+
+    def at(self, rows: int) -> float:
+        return self.factor * math.pow(rows, self.exponent)
+
+
 def section(sizes: Sequence[Measured]) -> Section:
-    return Section(
-        "Figures", text(sizes), [measured_table(sizes), held_table(sizes), planned_table(sizes)], page="planning"
-    )
+    tables = [measured_table(sizes), fitted_table(sizes), held_table(sizes), planned_table(sizes), choices_table(sizes)]
+    return Section("Figures", text(sizes), tables, page="planning")
 
 
 def text(sizes: Sequence[Measured]) -> str:
@@ -110,8 +143,11 @@ def text(sizes: Sequence[Measured]) -> str:
         "them. All are read once, when a process begins, and then those of the rows whose codes come near the best. "
         "So memory has to be planned for the first three; the fourth may stay on a fast disk, for a read of it for "
         "each such row that isn't cached.\n\n"
-        "**The last table says what nobody has measured.** Disk is in proportion to rows, and so is the time of a "
-        "search of all vectors. What is held is counted, as the second table has it. The others are a range between "
+        "*Fitted* is the power of the rows that misses what was measured least, by how much it misses one of these at "
+        "most, and by how much one of all sizes but the largest misses that. Where an error is large, time or memory "
+        "doesn't grow by one power, and what it says of more rows is worth as little.\n\n"
+        "**The two tables at the end say what nobody has measured.** In *Foretold* disk is in proportion to rows, and "
+        "so is the time of a search of all vectors. What is held is counted, byte by byte. The others lie between "
         f"two laws, both from {largest.rows:,} rows on:\n\n"
         "- Building takes time in proportion to rows while the number of partitions is the same: it is twice the root "
         f"of the rows, but from 1.7 million of {NDIMS} on as many as keep centroids below a million values. Of more "
@@ -122,8 +158,12 @@ def text(sizes: Sequence[Measured]) -> str:
         "- What is lost beside stays as it is, or grows as rows do.\n\n"
         "- A search in memory through the index looks at as many rows as now, or at as large a part of them.\n\n"
         "- A search through Lance's index takes as long as now, or longer as the root of the rows.\n\n"
-        f"To judge the laws, the first two columns have what they say of {largest.rows:,} rows when they know of "
+        f"To judge the laws, its first two columns have what they say of {largest.rows:,} rows when they know of "
         f"{basis.rows:,} and fewer, and what was measured. Recall isn't foretold.\n\n"
+        "*What to choose* has the index that suits, and what the fits say of it. `connect()` alone holds "
+        f"{mebibytes(MOST_BYTES)} at most: beyond {MOST_BYTES // held_bytes(largest.rows):,} rows like these, searches "
+        "go through Lance's index unless `vector_cache_bytes=` says more. Memory is then that of Lance's index, time "
+        "that of a search through it, and recall what `evaluate()` says and `tune()` raises.\n\n"
         "Earlier runs of this study fitted a power of the rows to the memory of the process that had built the index "
         "too. Some of what building had freed was used again, and did not show: more of it in small tables. That made "
         "1,800 or 3,000 GiB of the same billion rows."
@@ -144,6 +184,35 @@ def measured_table(sizes: Sequence[Measured]) -> Table:
         ["partitions", *(f"{each.built.partitions:,}" for each in sizes)],
     ]
     return Table("Measured", [header, *lines, *recalls])
+
+
+def fitted_table(sizes: Sequence[Measured]) -> Table:
+    header = ["", "rows to the power of", "error at most", "error at the largest, if fitted to the others"]
+    lines = []
+    for figure in FIGURES:
+        fit, others, largest = Fit.of(sizes, figure.of), Fit.of(sizes[:-1], figure.of), sizes[-1]
+        missed = others.at(largest.rows) / max(1e-9, figure.of(largest)) - 1
+        lines.append([figure.name, f"{fit.exponent:.2f}", f"{fit.error:.0%}", f"{missed:+.0%}"])
+    return Table("Fitted", [header, *lines])
+
+
+def choices_table(sizes: Sequence[Measured]) -> Table:
+    """What index, how much to hold, and what the fits say of it."""
+    header = ["rows", *(f"{rows:,}" for rows in PLANNED)]
+    kind = default_config(SCHEMA, "vector")
+    lines = [
+        ["index", *([f"{type(kind).__name__}, as `create_index()` builds it"] * len(PLANNED))],
+        ["its partitions", *(f"{rows // default_partition_size(rows, NDIMS):,}" for rows in PLANNED)],
+        ["rows in each", *(f"{default_partition_size(rows, NDIMS):,}" for rows in PLANNED)],
+        ["`vector_cache_bytes=` to search in memory", *(mebibytes(counted_bytes(rows)) for rows in PLANNED)],
+        ["held by `connect()` alone", *("yes" if counted_bytes(r) <= MOST_BYTES else "no" for r in PLANNED)],
+    ]
+    fits = [
+        [f"{figure.name}, by its fit", *(figure.shown(Fit.of(sizes, figure.of).at(rows)) for rows in PLANNED)]
+        for figure in FIGURES
+        if figure.most is not None
+    ]
+    return Table("What to choose", [header, *lines, *fits])
 
 
 def held_table(sizes: Sequence[Measured]) -> Table:
