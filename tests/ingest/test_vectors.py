@@ -136,6 +136,23 @@ def test_each_half_precision_number_is_told_from_nan() -> None:
         assert fit(pa.table({"vector": alone}), schema, "drop") == []
 
 
+@pytest.mark.parametrize("under", [0.0, NAN], ids=["a number", "NaN"])
+def test_nulls_among_whole_vectors_are_kept_whatever_lies_under_them(under: float) -> None:
+    numbers = pa.array(np.array([1, 2, under, under, 5, 6, 7, 8], np.float32))
+    column = pa.FixedSizeListArray.from_arrays(numbers, 2, mask=pa.array([False, True, False, False]))
+    data = pa.table({"id": range(3), "vector": column.slice(1)})
+    expected = [None, [5.0, 6.0], [7.0, 8.0]]
+    assert vectors(fit(data, on_bad_vectors="null")) == expected
+    schema = pa.schema([*SCHEMA, ("text", pa.string())])
+    assert vectors(fit(data, schema, bindings=[BINDING])) == expected
+    assert vectors(fit(data, on_bad_vectors="drop")) == expected[1:]
+    for policy in ("error", "null"):
+        strict = pa.schema([pa.field("id", pa.int64()), pa.field("vector", VECTOR, nullable=False)])
+        with pytest.raises(BadDataError) as error:
+            fit(data, strict, policy)
+        assert (error.value.row, error.value.column) == (0, "vector")
+
+
 def test_integer_vectors_take_integers_only() -> None:
     schema = pa.schema([("vector", pa.list_(pa.uint8(), 2))])
     assert vectors(fit([{"vector": [1, 255]}, {"vector": np.array([1.0, 2.0])}], schema)) == [[1, 255], [1, 2]]
