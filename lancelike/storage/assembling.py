@@ -112,13 +112,13 @@ class Assembly:
 
     def _partitions(self, index: IvfIndex, parts: Mapping[PartName, Part], starts: Positions) -> Partitions | None:
         offsets: list[Positions] = []
-        needed: list[RowsNeeded | None] = []
+        needed: list[tuple[RowsNeeded | None, int]] = []
         rest: list[tuple[int, int]] = []
         tail: list[tuple[int, int]] = []
         for (name, part), start, stop in zip(parts.items(), starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             if part.offsets is not None:
                 offsets.append(part.offsets + start)
-                needed.append(part.needed)
+                needed.append((part.needed, int(part.offsets[-1])))
                 rest.append((start + int(part.offsets[-1]), stop))
             else:
                 (rest if isinstance(name, str) or name in self._covered else tail).append((start, stop))

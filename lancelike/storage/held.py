@@ -38,12 +38,18 @@ class RowsNeeded:
         return self.rows[bisect_left(KS, k)]
 
     @classmethod
-    def together(cls, segments: Sequence[RowsNeeded | None]) -> RowsNeeded | None:
-        """In several segments of an index; None if it is not known of all."""
-        known = [each.rows for each in segments if each is not None]
-        if not known or len(known) < len(segments):
+    def together(cls, segments: Sequence[tuple[RowsNeeded | None, int]]) -> RowsNeeded | None:
+        """In several segments of an index, which have the same centroids; None if it isn't known of most of their rows.
+
+        Args:
+            segments: What each needs, if that is known, and its rows: one that is small needs its share.
+        """
+        known = [(each.rows, num_rows) for each, num_rows in segments if each is not None]
+        of_known, of_all = sum(num_rows for _, num_rows in known), sum(num_rows for _, num_rows in segments)
+        if 2 * of_known <= of_all:
             return None
-        return cls(tuple(map(sum, zip(*known, strict=True))))
+        together = zip(*(rows for rows, _ in known), strict=True)
+        return cls(tuple(-(-sum(each) * of_all // of_known) for each in together))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

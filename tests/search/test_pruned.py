@@ -223,8 +223,16 @@ def test_how_many_rows_it_takes_is_learnt_from_the_rows(
 def test_for_more_results_it_takes_more_rows() -> None:
     known = RowsNeeded((50, 80, 200, 500, 900))
     assert [known.of(k) for k in (1, 10, 11, 100, 1000, 2000)] == [50, 50, 80, 200, 900, 1800]
-    assert RowsNeeded.together([known, known]) == RowsNeeded((100, 160, 400, 1000, 1800))
-    assert RowsNeeded.together([known, None]) is None
+
+
+def test_a_small_segment_needs_its_share_of_rows() -> None:
+    """So that searches look at no more of the table once new rows are in the index."""
+    known = RowsNeeded((50, 80, 200, 500, 900))
+    assert RowsNeeded.together([(known, 2000)]) == known
+    assert RowsNeeded.together([(known, 2000), (known, 3000)]) == RowsNeeded((100, 160, 400, 1000, 1800))
+    assert RowsNeeded.together([(known, 2000), (None, 200), (None, 1)]) == RowsNeeded((56, 89, 221, 551, 991))
+    assert RowsNeeded.together([(known, 2000), (None, 2000)]) is None
+    assert RowsNeeded.together([(None, 10)]) is None
 
 
 def test_fast_search_leaves_out_what_the_index_does_not_cover(make: Make) -> None:
