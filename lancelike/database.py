@@ -373,9 +373,9 @@ def connect(
         index_policy: `"auto"` adds new rows to a table's indices in the tail of the write that makes them more than
             10 000, trains one of vectors again that a table of up to 100 000 rows has outgrown, and merges small
             fragments; `"manual"` leaves all of it to `optimize`, as for a bulk load.
-        vector_cache_bytes: Bound on the vectors held in memory for searches, and on other columns held beside them;
-            beyond it the column least recently searched goes. None is 2 GiB, or a quarter of the machine's memory if
-            that is less; 0 holds none.
+        vector_cache_bytes: Bound on the vectors held in memory for searches, on other columns held beside them, and on
+            what is remembered of filters; beyond it the column least recently searched goes. None is 2 GiB, or a
+            quarter of the machine's memory if that is less; 0 holds none.
         manifest_enabled: Accepted for LanceDB's scripts; namespaces are there without it.
         namespace_client_impl: With *namespace_client_properties* in place of *uri*, as in `connect_namespace`.
         namespace_client_properties: The same.

@@ -28,6 +28,19 @@ class Comparison:
     value: int | str
 
 
+_QUOTED = re.compile(r"'(?:[^']|'')*'|`[^`]*`|\"[^\"]*\"")
+_CALL = re.compile(
+    r"\b(?!(?:and|or|not|in|between|like|ilike|is|when|then|else|case)\b)[A-Za-z_]\w*\s*\(", re.IGNORECASE
+)
+_CLOCK = re.compile(r"\b(?:current_\w+|local_?time\w*|now|today)\b", re.IGNORECASE)
+
+
+def is_fixed(condition: str) -> bool:
+    """Whether *condition*, SQL text, leaves the same rows of a version whenever it is asked: it calls no function."""
+    bare = _QUOTED.sub(" x ", condition)
+    return _CALL.search(bare) is None and _CLOCK.search(bare) is None
+
+
 def comparison_of(condition: str) -> Comparison | None:
     """What *condition*, SQL text, asks for if it compares a column with an integer or a text; else None."""
     if condition.startswith("(") and condition.endswith(")"):

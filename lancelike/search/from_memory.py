@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lancelike.query.comparison import comparison_of
+from lancelike.query.comparison import comparison_of, is_fixed
 from lancelike.query.plan import DISTANCE, QUERY_INDEX, Scan, VectorColumn, is_batch, plan_scan, rows_wanted
 from lancelike.query.query import Projection, Query
 from lancelike.schema.blobs import schema_has_blob_field
@@ -24,6 +24,7 @@ from lancelike.search.pruned import Probes, enough_rows, nearest_in_partitions
 from lancelike.search.target import MOST_WAYS, facts_of
 from lancelike.storage.addressing import addresses_where, scan_where
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.filtered import Filtered
 from lancelike.storage.held import HeldVectors
 from lancelike.storage.memory import VectorCache
 from lancelike.storage.vectors import Positions
@@ -33,6 +34,8 @@ MOST_ROWS = 10_000
 """Rows in an answer; Lance, which reads more of them by scanning than by id, answers the rest."""
 QUICK_BYTES = 8 << 20
 """Codes that a search reads at most to be one of those that are ranked at once: 0.35 ms."""
+COPIED_BESIDE = 40
+"""Bytes of a row that are copied beside its code: its norm, scale and id, and where it is."""
 ROW_ID, ROW_ADDRESS = "_rowid", "_rowaddr"
 _OURS = (DISTANCE, QUERY_INDEX, ROW_ID, ROW_ADDRESS)
 _MADE_BY_SEARCH = re.compile(rf"\b({DISTANCE}|{QUERY_INDEX}|_row\w+)\b", re.IGNORECASE)
@@ -87,7 +90,8 @@ class _Readiness:
         fields: Name and type of each of its fields.
         read: The columns asked for that are not made of vectors and their places: names, or expressions by name.
         has_vectors: Whether the vectors asked for are at hand: one a row, in a column of their own.
-        is_quick: Whether it takes next to no time to rank by one vector.
+        is_quick: Whether it takes next to no time to rank by one vector, without a filter.
+        takes_copies: Whether the rows that a filter leaves can be ranked by themselves, all of them.
     """
 
     schema: pa.Schema
@@ -95,6 +99,7 @@ class _Readiness:
     read: list[str] | dict[str, str]
     has_vectors: bool
     is_quick: bool
+    takes_copies: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +133,7 @@ class MemorySearch:
         held = self.held or self.cache.hold(self.dataset, self.way.column)
         if held is None:
             return self.dataset.read(self.scan)
-        return self._rows(held, self.rank(held, self.queries, self._filtered(held)))
+        return self._rows(held, self.rank(held, self.queries, self.filtered(held)))
 
     def explain(self, verbose: bool = False) -> str:
         """How `read` finds the rows; nothing is read for it."""
@@ -155,17 +160,21 @@ class MemorySearch:
             return self.dataset.analyze(self.scan)
         note("VectorsInMemory", held.num_rows)
         filter_step, take_step = self._filter_step, self._take_step
-        allowed = self._filtered(held)
-        if allowed is not None:
-            note(filter_step, len(allowed))
-        found = self.rank(held, self.queries, allowed)
+        filtered = self.filtered(held)
+        if filtered is not None:
+            note(filter_step, len(filtered.positions))
+        found = self.rank(held, self.queries, filtered)
         note("Rank", sum(len(one.positions) for one in found))
         note(take_step, self._rows(held, found).num_rows)
         return "\n".join([self._summary, *steps])
 
     @property
     def _filter_step(self) -> str:
-        compared = None if self.way.query.filter is None else comparison_of(self.way.query.filter)
+        if (condition := self.way.query.filter) is None:
+            return ""
+        if self.held and self.cache.filtered(self.dataset, self.held, self.way.column, condition):
+            return "RememberedRows"
+        compared = comparison_of(condition)
         is_held = compared is not None and self.cache.holds_all_rows(self.dataset, [compared.column])
         return "CompareInMemory" if is_held else "Filter"
 
@@ -191,29 +200,62 @@ class MemorySearch:
 
     def is_quick(self, held: HeldVectors) -> bool:
         """Whether it takes next to no time to rank the rows *held*."""
-        return self._ready(held).is_quick
+        if (condition := self.way.query.filter) is None:
+            return self._ready(held).is_quick
+        if self.way.is_batch or not self._ready(held).takes_copies:
+            return False
+        known = self.cache.filtered(self.dataset, held, self.way.column, condition)
+        copies = None if known is None else known.copies
+        return copies is not None and copies.num_rows * held.ndims <= QUICK_BYTES
 
-    def _filtered(self, held: HeldVectors) -> Positions | None:
-        """Positions of the rows that the filter leaves; None without a filter."""
+    def filtered(self, held: HeldVectors) -> Filtered | None:
+        """The rows that the filter leaves; None without a filter.
+
+        They are remembered, and copied once they are asked for again, which takes as long as to compare with 32 times
+        as many.
+        """
         if (condition := self.way.query.filter) is None:
             return None
-        compared = comparison_of(condition)
-        addresses = None if compared is None else self.cache.addresses_with(self.dataset, compared)
-        return held.positions(addresses_where(self.dataset, condition) if addresses is None else addresses)
+        column = self.way.column
+        known = self.cache.filtered(self.dataset, held, column, condition)
+        if known is None:
+            compared = comparison_of(condition)
+            addresses = None if compared is None else self.cache.addresses_with(self.dataset, compared)
+            known = Filtered(
+                held, held.positions(addresses_where(self.dataset, condition) if addresses is None else addresses)
+            )
+        elif known.copies is None and self._is_to_copy(known):
+            known = Filtered(held, known.positions, held.subset(known.positions))
+        else:
+            return known
+        if is_fixed(condition):
+            self.cache.keep_filtered(self.dataset, column, condition, known)
+        return known
 
-    def rank(self, held: HeldVectors, queries: NDArray[Any], allowed: Positions | None) -> list[Nearest]:
+    def _is_to_copy(self, known: Filtered) -> bool:
+        """Whether the rows *known* are to be copied: there is room, and more than as many others to be looked past."""
+        held, rows = known.held, len(known.positions)
+        if not self._ready(held).takes_copies or 2 * rows > held.num_rows:
+            return False
+        return rows * (held.ndims + COPIED_BESIDE) <= self.cache.room_for_filters
+
+    def rank(self, held: HeldVectors, queries: NDArray[Any], filtered: Filtered | None) -> list[Nearest]:
         """The nearest to each of *queries*.
 
         Args:
             held: The vectors.
             queries: This search's, or those of several that go the same way.
-            allowed: Positions of the rows that the filter leaves; None without one.
+            filtered: The rows that the filter leaves; None without one.
         """
         way, query, after = self.way, self.way.query, self.way.query.postfilter
         metric, k = way.metric, rows_wanted(query)
+        allowed = None if filtered is None else filtered.positions
         among, lower, upper = None if after else allowed, query.lower_bound, query.upper_bound
         partitions = held.partitions
-        if way.column.multivector:
+        if filtered is not None and filtered.copies is not None and self._ready(held).takes_copies:
+            near = nearest(filtered.copies, queries, metric, k, lower=lower, upper=upper)
+            found = [Nearest(filtered.positions[one.positions], one.distances) for one in near]
+        elif way.column.multivector:
             found = [nearest_rows(held, queries, metric, k, among=among, lower=lower, upper=upper)]
         elif metric == "hamming":
             found = nearest_by_bits(held, queries, k, among=among, lower=lower, upper=upper)
@@ -315,7 +357,8 @@ class MemorySearch:
         if ready is None:
             schema = self._plain_schema() or self.dataset.output_schema(replace(self.scan, filter=None))
             fields = tuple((field.name, field.type) for field in schema)
-            ready = _Readiness(schema, fields, self._read_columns, self._has_vectors, self._is_quick(held))
+            quick, copies = self._is_quick(held), self._takes_copies(held)
+            ready = _Readiness(schema, fields, self._read_columns, self._has_vectors, quick, copies)
             if len(held.kept) >= MOST_WAYS:
                 held.kept.clear()
             held.kept[self.way] = ready
@@ -323,7 +366,7 @@ class MemorySearch:
 
     def _is_quick(self, held: HeldVectors) -> bool:
         way = self.way
-        if way.is_batch or way.query.filter is not None or way.column.multivector:
+        if way.is_batch or way.column.multivector:
             return False
         return self._rows_looked_at(held) * held.ndims <= QUICK_BYTES
 
@@ -339,6 +382,13 @@ class MemorySearch:
         is_open = self.way.probes == Probes() and not query.fast_search
         is_filtered = query.filter is not None and not query.postfilter
         return is_open and not is_filtered and self._rows_looked_at(held) == held.num_rows
+
+    def _takes_copies(self, held: HeldVectors) -> bool:
+        way = self.way
+        if way.column.multivector or way.metric == "hamming" or way.query.postfilter:
+            return False
+        is_whole = way.probes is None or held.partitions is None or held.partitions.metric != way.metric
+        return is_whole or (way.probes == Probes() and not way.query.fast_search)
 
     def _plain_schema(self) -> pa.Schema | None:
         """The scan's schema, if the table's fields are all there is to it: Lance takes a millisecond to say it."""
@@ -414,7 +464,8 @@ def read_together(searches: Sequence[MemorySearch]) -> list[Callable[[], pa.Tabl
             alike.setdefault((held, search.way), []).append(place)
     for (held, _), places in alike.items():
         queries = _joined([searches[place].queries for place in places])
-        for place, found in zip(places, searches[places[0]].rank(held, queries, None), strict=True):
+        first = searches[places[0]]
+        for place, found in zip(places, first.rank(held, queries, first.filtered(held)), strict=True):
             left[place] = searches[place].rows_left(held, found)
     return left
 

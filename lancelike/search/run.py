@@ -328,7 +328,7 @@ class Searcher:
 
     def _found(self, query: Query) -> pa.Table:
         """The rows that answer *query*, content embedded."""
-        if self._cache is not None and query.vector is not None and query.filter is None:
+        if self._cache is not None and query.vector is not None:
             plan, read = _together.ask(self._dataset, partial(self._plan, query), _planned)
             return plan.finish(self._dataset.read(plan.scan) if read is None else read())
         fuzzy = fuzzy_search(query, self._dataset)

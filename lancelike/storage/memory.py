@@ -19,6 +19,7 @@ from lancelike.query.plan import VectorColumn
 from lancelike.storage.aside import read_aside
 from lancelike.storage.assembling import Assembly, PartName, num_rows
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.filtered import Filtered, FilterName, KeptFilters
 from lancelike.storage.gathering import Room
 from lancelike.storage.held import HeldVectors
 from lancelike.storage.index import vector_index
@@ -39,6 +40,8 @@ VERSIONS_HELD = 2
 """Versions of a table whose vectors are held at once: most often the latest, and one that is checked out."""
 MOST_READ_AT_ONCE = 16 << 20
 """Bytes of vectors that a search reads before it answers, where an index could answer it: 10 ms of reading."""
+FILTERS_SHARE = 8
+"""What filters leave may take so great a part of the bound: an eighth."""
 LOOKUP_BYTES = 64 << 20
 """Columns that lookups may have held, where the table's vectors take less."""
 
@@ -112,6 +115,7 @@ class VectorCache:
         self._lock = threading.Lock()
         self._columns: OrderedDict[_Name, _Column] = OrderedDict()
         self._rows: OrderedDict[tuple[str, str], HeldRows] = OrderedDict()
+        self._filters = KeptFilters()
         _caches.add(self)
 
     @property
@@ -181,6 +185,41 @@ class VectorCache:
             self._columns.move_to_end(name)
             known.versions.move_to_end(version)
             return known.versions[version][0]
+
+    def filtered(self, dataset: Dataset, held: HeldVectors, column: VectorColumn, condition: str) -> Filtered | None:
+        """What was kept of the rows *held* that *condition* leaves.
+
+        Args:
+            dataset: A handle that stays at its version.
+            held: Its vectors of *column*.
+            column: Whose vectors.
+            condition: SQL text.
+        """
+        with self._lock:
+            found = self._filters.get(_filter_name(dataset, column, condition))
+        return found if found is not None and found.held is held else None
+
+    def keep_filtered(self, dataset: Dataset, column: VectorColumn, condition: str, filtered: Filtered) -> None:
+        """Keep what *condition* leaves for `filtered`, if there is room without letting go of vectors."""
+        name = _filter_name(dataset, column, condition)
+        with self._lock:
+            room = self._room_for_filters()
+            if filtered.nbytes <= room and self._is_held(name, filtered.held):
+                self._filters.keep(name, filtered, room)
+
+    @property
+    def room_for_filters(self) -> int:
+        """Bytes that what filters leave may take at most as things are, without letting go of vectors."""
+        with self._lock:
+            return self._room_for_filters()
+
+    def _room_for_filters(self) -> int:
+        return min(self.limit_bytes // FILTERS_SHARE, self.limit_bytes - self._held_bytes() + self._filters.nbytes)
+
+    def _is_held(self, name: FilterName, held: HeldVectors) -> bool:
+        """Whether *held* are still the vectors of the version that the filter *name* is about."""
+        known = self._columns.get(name[:3])
+        return known is not None and known.versions.get(name[3], (None,))[0] is held
 
     def delay(self, dataset: Dataset, column: VectorColumn, *, starts: bool) -> str | None:
         """Why a search that an index can answer should not wait for `hold`, which has much to read; None if it should.
@@ -303,6 +342,7 @@ class VectorCache:
             self._rows.pop((location.key, table), None)
             for name in [name for name in self._columns if name[:2] == (location.key, table)]:
                 del self._columns[name]
+            self._drop_filters()
 
     def _column(self, name: _Name) -> _Column:
         with self._lock:
@@ -350,6 +390,7 @@ class VectorCache:
             if self._held_bytes() + needed > self.limit_bytes and known.nbytes:
                 known.versions.clear()
                 known.keep(used)
+                self._drop_filters()
             self._evict(self.limit_bytes - needed, sparing=name)
 
     def _publish(
@@ -371,9 +412,21 @@ class VectorCache:
             if known.nbytes > self.limit_bytes:
                 known.versions.clear()
                 known.know(version, None, {})
+            self._drop_filters()
             return held
 
+    def _drop_filters(self) -> None:
+        """Let go of what filters left of versions whose vectors are no longer held."""
+
+        def is_gone(name: FilterName) -> bool:
+            known = self._columns.get(name[:3])
+            return known is None or name[3] not in known.versions
+
+        self._filters.drop_where(is_gone)
+
     def _evict(self, limit_bytes: int, sparing: _Name) -> None:
+        while self._filters and self._held_bytes() > limit_bytes:
+            self._filters.drop_oldest()
         while self._rows and self._held_bytes() > limit_bytes:
             self._rows.popitem(last=False)
         for name in [name for name in self._columns if name != sparing]:
@@ -383,12 +436,12 @@ class VectorCache:
 
     def _held_bytes(self) -> int:
         vectors = sum(column.nbytes for column in self._columns.values())
-        return vectors + sum(rows.nbytes for rows in self._rows.values())
+        return vectors + sum(rows.nbytes for rows in self._rows.values()) + self._filters.nbytes
 
     def _start_in_child(self) -> None:
         """Begin with nothing after a fork: another thread may have held the parent's locks."""
         self._lock = threading.Lock()
-        self._columns, self._rows = OrderedDict(), OrderedDict()
+        self._columns, self._rows, self._filters = OrderedDict(), OrderedDict(), KeptFilters()
 
 
 _caches: weakref.WeakSet[VectorCache] = weakref.WeakSet()
@@ -404,6 +457,10 @@ os.register_at_fork(after_in_child=_start_in_child)
 
 def _name(dataset: Dataset, column: VectorColumn) -> _Name:
     return dataset.location.key, dataset.name, column.name
+
+
+def _filter_name(dataset: Dataset, column: VectorColumn, condition: str) -> FilterName:
+    return (*_name(dataset, column), dataset.version_key, condition)
 
 
 def _version(shown: LanceDataset) -> _Version:

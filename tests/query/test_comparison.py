@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lancelike import col
-from lancelike.query.comparison import Comparison, comparison_of
+from lancelike.query.comparison import Comparison, comparison_of, is_fixed
 from lancelike.query.keywords import KEYWORDS
 from lancelike.query.predicates import sql_of
 
@@ -66,3 +66,34 @@ def test_no_column_is_taken_for_another_thing_than_by_lance(tmp_path: Path) -> N
     for i, word in enumerate(words):
         if comparison_of(f"{word} = '{i}'") is not None:
             assert dataset.scanner(columns=[word], filter=f"{word} = '{i}'").to_table()[word].to_pylist() == [f"{i}"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "price < 0.1",
+        "(kind IN ('a', 'now()')) AND NOT (n BETWEEN 1 AND 2)",
+        "title = 'f(x)' OR `now(` = 1",
+        '"current_date" > 3',
+        "part.page IS NOT NULL",
+        "day >= date '2026-01-01'",
+    ],
+)
+def test_what_calls_no_function_is_fixed(condition: str) -> None:
+    assert is_fixed(condition)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "at < now()",
+        "at < NOW ()",
+        "random() < 0.5",
+        "NOT random() < 0.5",
+        "at > current_timestamp - interval '1 day'",
+        "day = CURRENT_DATE",
+        "lower(name) = 'x'",
+    ],
+)
+def test_what_calls_one_may_not_be(condition: str) -> None:
+    assert not is_fixed(condition)
