@@ -60,11 +60,12 @@ def text(scale: Scale) -> str:
     return (
         f"One `add` to an empty table: an id, a short text, {NDIMS} float32. pylance is "
         '`lance.write_dataset(rows, dataset, schema, mode="append")`. The vectors of the pandas frame and of the dicts '
-        f"are numpy arrays. {scale.add_passes} passes, each into a new table, right after the same `add` by the same "
-        "library, which isn't timed, and with nothing of it left to be written to disk or, of Arrow's memory, to be "
-        "given back. Else each would be timed in what the one before it left: a virtual machine gives its host what "
-        "memory is let go of, and to have that again, for the pages of files too, can take three times as long as the "
-        "`add`. Memory is the growth of the peak resident set "
+        "are numpy arrays. lancelike writes an Arrow table of 64 MB or more to a file for each core, side by side, and "
+        f"pylance's call writes one. {scale.add_passes} passes, each into a new table, right after the same `add` by "
+        "the same library, which isn't timed, and with nothing of it left to be written to disk or, of Arrow's memory, "
+        "to be given back. Else each would be timed in what the one before it left: a virtual machine gives its host "
+        "what memory is let go of, and to have that again, for the pages of files too, can take three times as long as "
+        "the `add`. Memory is the growth of the peak resident set "
         "during one `add` of a stream whose batches are made as they are read, in a fresh process after one small "
         f"`add`; the median of such processes, {scale.stream_passes} each."
     )

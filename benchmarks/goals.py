@@ -41,6 +41,7 @@ def text(scale: Scale, chroma: ChromaProcess | None) -> str:
         "Who searches asks all of them in a row before the next one does, since so were the figures found that the "
         "goals were set by; *singly* is what one takes where each asks one in turn, and finds the processor's caches "
         "as the others left them. "
+        "A filter is another each time, but for *the same again*, which lancelike remembers. "
         "Rows are added right after the same rows by the same library, untimed. Memory is what a fresh process gains "
         "when it reads the index and searches, vectors in files that are mapped "
         "told apart; of those that have no files, what the index takes.\n\n"
