@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lancelike.errors import EmbeddingTimeoutError, QueryError, QueryTimeoutError
-from lancelike.query.plan import QUERY_INDEX, ROW_ID, Scan, VectorColumn, is_batch, plan_scan, query_vector
+from lancelike.query.plan import DISTANCE, QUERY_INDEX, ROW_ID, Scan, VectorColumn, is_batch, plan_scan, query_vector
 from lancelike.query.query import Query
 from lancelike.query.results import Answer
 from lancelike.rerankers.tables import RELEVANCE_SCORE
@@ -36,6 +37,7 @@ from lancelike.search.target import (
     index_of,
     target_column,
     tuning_of,
+    with_bounds,
     with_effort,
     with_metric,
     with_probes,
@@ -69,6 +71,8 @@ class SearchPlan:
     skipped: int = 0
     by_score: bool = False
     """The rows come by falling `_score`."""
+    below: float | None = None
+    """What distances have to be below."""
     memory: MemorySearch | KeyLookup | None = None
     """Finds the scan's rows with what is in memory."""
     why: str = ""
@@ -96,6 +100,8 @@ class SearchPlan:
             rows = best_first(rows)
         if self.skipped:
             rows = rows.slice(self.skipped)
+        if self.below is not None:
+            rows = rows.filter(pc.less(rows[DISTANCE], pa.scalar(self.below, pa.float32())))
         return rows.drop_columns([ROW_ID]) if self.hides_row_id else rows
 
     def output_schema(self, scanned: pa.Schema) -> pa.Schema:
@@ -315,11 +321,12 @@ class Searcher:
                     return SearchPlan.in_memory(memory)
             reason = way if isinstance(way, str) else "the query has values that float32 can't square"
         skipped = query.offset if is_batch(query, column) else 0
+        query, below = with_bounds(query, column, index)
         scan = plan_scan(with_probes(query, self._dataset, column, index), column, query.distance_type)
         names = [] if index is None or query.bypass_vector_index else [index.name]
         scan, among = among_live(scan, self._dataset, names)
         why = (_why(scan, index, reason) if reason else "") + _tuned(tuning, "through_lance") + among
-        return SearchPlan(scan, skipped_per_query=skipped, why=why)
+        return SearchPlan(scan, skipped_per_query=skipped, below=below, why=why)
 
     @property
     def _bindings(self) -> Bindings:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import lancelike
 from lancelike.errors import ColumnNotFoundError, QueryError
-from lancelike.index import IvfFlat, IvfPq
+from lancelike.index import IvfFlat, IvfPq, IvfSq
 from lancelike.query import Query
 from lancelike.search import Searcher
 from lancelike.search.recall import recall_interval
@@ -131,6 +131,26 @@ def test_several_vectors_a_row_through_an_index(tmp_path: Path) -> None:
     found, exact = (table.search(question).limit(1), table.search(question).limit(1).bypass_vector_index())
     assert found.to_arrow()["_distance"].equals(exact.to_arrow()["_distance"])
     assert table.tune(0.95, sample=20).settings["refine_factor"] > 1
+
+
+@pytest.mark.parametrize("config", [IvfPq(num_partitions=2, num_sub_vectors=4), IvfSq(num_partitions=2)])
+def test_distances_through_codes_are_exact_and_so_are_bounds(
+    tmp_path: Path, vectors: NDArray[np.float32], config: Any
+) -> None:
+    """Lance would hold the codes' distances against the bounds, and then lack rows."""
+    table = stored(tmp_path, vectors, in_memory=False)
+    table.create_index("vector", config=config)
+    question = np.random.default_rng(9).standard_normal(NDIMS, dtype=np.float32)
+    exact = np.sort(((vectors - question) ** 2).sum(axis=1))
+    low, high = float(exact[10]), float(exact[25])
+    for lower, upper, expected in [(None, high, exact[:25]), (0.0, high, exact[:25]), (low, high, exact[10:25])]:
+        bounded = table.search(question).distance_range(lower, upper).refine_factor(40).limit(30)
+        np.testing.assert_allclose(bounded.to_arrow()["_distance"].to_numpy(), expected, rtol=1e-5)
+    several = table.search([question, question]).distance_range(None, high).refine_factor(40).limit(30)
+    assert several.to_arrow().num_rows == 50
+    nearest = table.search(question).limit(3).to_arrow()
+    again = ((vectors[nearest["id"].to_numpy()] - question) ** 2).sum(axis=1)
+    np.testing.assert_allclose(nearest["_distance"].to_numpy(), again, rtol=1e-5)
 
 
 def test_the_same_seed_draws_the_same_rows(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
