@@ -22,7 +22,7 @@ from lancelike.query.results import Answer
 from lancelike.rerankers.tables import RELEVANCE_SCORE
 from lancelike.schema.bindings import EmbeddingFunctionConfig
 from lancelike.search.deadline import Deadline
-from lancelike.search.from_memory import MemorySearch, PreparedSearch, prepare, read_together
+from lancelike.search.from_memory import MemorySearch, memory_search, read_together
 from lancelike.search.fulltext import best_first, with_words
 from lancelike.search.fuzzy import fuzzy_search
 from lancelike.search.hybrid import complete, fused, fused_schema, sides
@@ -45,6 +45,7 @@ from lancelike.search.target import (
 )
 from lancelike.search.together import Together
 from lancelike.search.vectors import QueryVectors
+from lancelike.search.ways import PreparedSearch, prepare
 from lancelike.storage.dataset import Dataset
 from lancelike.storage.index import VectorIndex, full_text_indices
 from lancelike.storage.memory import VectorCache
@@ -296,7 +297,7 @@ class Searcher:
         if way is None or (held := self._cache.known(shown, way.column)) is None:
             return None
         query_vector(vector, way.column, way.query.distance_type)  # refuses what can't be searched for
-        memory = way.search(vector, shown, self._cache, held)
+        memory = memory_search(way, vector, shown, self._cache, held)
         return None if memory is None else SearchPlan.in_memory(memory)
 
     def _plan_nearest(self, query: Query, vector: NDArray[Any], *, starts: bool) -> SearchPlan:
@@ -315,7 +316,7 @@ class Searcher:
             by_partitions, tuned = with_effort(asked, tuning, "in_memory"), _tuned(tuning, "in_memory")
             way = prepare(by_partitions, query, shown, column, self._cache, why=tuned, starts=starts)
             if isinstance(way, PreparedSearch):
-                memory = way.search(vector, shown, self._cache, self._cache.known(shown, column))
+                memory = memory_search(way, vector, shown, self._cache, self._cache.known(shown, column))
                 if memory is not None:
                     facts_of(shown).remember(asked_alike, way)
                     return SearchPlan.in_memory(memory)
