@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,6 +41,8 @@ class TableFacts:
     version: int
     names: Sequence[str]
     vector_columns: Mapping[str, VectorColumn]
+    lists: Mapping[str, str]
+    """What each column of numbers in lists holds that can't be searched."""
     tunings: Mapping[str, Tuning]
     """Of each column that has one."""
     indices: dict[str, VectorIndex | None] = field(default_factory=dict)
@@ -69,9 +71,8 @@ def facts_of(dataset: Dataset) -> TableFacts:
     facts = _facts.get(dataset)
     if facts is None or not (dataset.pinned or facts.version == dataset.version):
         version, schema = dataset.version, dataset.schema
-        facts = TableFacts(
-            version, schema.names, {column.name: column for column in vector_columns(schema)}, dict(tunings(schema))
-        )
+        columns = {column.name: column for column in vector_columns(schema)}
+        facts = TableFacts(version, schema.names, columns, _lists(schema, columns), dict(tunings(schema)))
         _facts[dataset] = facts
     return facts
 
@@ -89,6 +90,19 @@ def vector_columns(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[Vec
             yield VectorColumn(name, kind.list_size, kind.value_type, multivector)
 
 
+def _lists(schema: pa.Schema, searchable: Container[str]) -> dict[str, str]:
+    """The type of each column of numbers in lists that is not *searchable*."""
+    found = {}
+    for column in schema:
+        kind = column.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            kind = kind.value_type
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if is_number and kind is not column.type and column.name not in searchable:
+            found[column.name] = str(column.type)
+    return found
+
+
 def _is_searchable(value_type: pa.DataType) -> bool:
     return bool(pa.types.is_floating(value_type) or pa.types.is_uint8(value_type))
 
@@ -104,6 +118,8 @@ def target_column(query: Query, facts: TableFacts, bindings: Iterable[EmbeddingF
     if query.vector_column is not None:
         return _named_column(query.vector_column, facts)
     if not columns:
+        if facts.lists:
+            raise QueryError(f"There is no vector column in the data: {_told_of_lists(facts)}")
         raise QueryError(
             "There is no vector column in the data. Please specify the vector column name for vector search"
         )
@@ -118,7 +134,8 @@ def _named_column(name: str, facts: TableFacts) -> VectorColumn:
     if name in facts.vector_columns:
         return facts.vector_columns[name]
     if name in facts.names:
-        raise QueryError(f"column {name!r} holds no vectors; {_listing(facts.vector_columns)}")
+        why = f": {_told_of_lists(facts, [name])}" if name in facts.lists else ""
+        raise QueryError(f"column {name!r} holds no vectors{why}; {_listing(facts.vector_columns)}")
     raise ColumnNotFoundError(name, facts.names)
 
 
@@ -134,6 +151,11 @@ def _only(columns: Mapping[str, VectorColumn], names: list[str], vector: NDArray
     problem = f"the query has {vector.shape[-1]} values, which fits no vector column; {_listing(columns)}"
     looks_grey = vector.ndim == 2 and vector.dtype == np.uint8
     raise QueryError(f"{problem}; a picture in shades of grey is lancelike.Image(array)" if looks_grey else problem)
+
+
+def _told_of_lists(facts: TableFacts, names: Iterable[str] = ()) -> str:
+    told = "; ".join(f"column {name!r} is {facts.lists[name]}" for name in names or facts.lists)
+    return f"{told}, and vectors are lists of one length of float16, float32, float64 or, for bits, uint8"
 
 
 def _listing(columns: Mapping[str, VectorColumn]) -> str:

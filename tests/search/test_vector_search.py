@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,17 @@ def test_the_column_is_inferred_from_the_length(make: Make, vectors: Float32) ->
     assert len(search(twins, vectors[0], "b").to_list()) == 10
     with pytest.raises(QueryError, match="There is no vector column in the data"):
         search(make(pa.table({"id": [1]})), vectors[0]).to_list()
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int8(), 8), pa.list_(pa.float32()), pa.list_(pa.int64(), 8)])
+def test_lists_that_are_no_vectors_are_named(make: Make, vectors: Float32, kind: pa.DataType) -> None:
+    table = make(pa.table({"id": [1], "v": pa.array([[1] * 8], kind), "tags": [["a"]]}))
+    told = rf"column 'v' is {re.escape(str(kind))}, and vectors are lists of one length of float16"
+    with pytest.raises(QueryError, match=f"There is no vector column in the data: {told}") as raised:
+        search(table, vectors[0]).to_list()
+    assert "tags" not in str(raised.value)
+    with pytest.raises(QueryError, match=f"column 'v' holds no vectors: {told}"):
+        search(table, vectors[0], "v").to_list()
 
 
 def test_a_vector_inside_a_struct(make: Make, vectors: Float32) -> None:
