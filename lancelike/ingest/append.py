@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from lancelike.ingest.media import has_media
 from lancelike.ingest.parts import in_parts
 from lancelike.ingest.pipeline import ingest
@@ -52,7 +50,8 @@ def append_rows(
         SchemaChangedError: Others changed the schema, and *data* can't be read again.
     """
 
-    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> int:
+    def write(shown: Dataset, bindings: Sequence[EmbeddingFunctionConfig]) -> int:
+        schema = shown.schema
         source = rows.read(schema, keep=bool(bindings))
         parts = in_parts(
             source,
@@ -72,7 +71,8 @@ def append_rows(
             for part in parts
         ]
         with embedder:
-            return dataset.append(*readers) if mode == "append" else dataset.overwrite(*readers, keeps_schema=True)
+            put = dataset.append if mode == "append" else dataset.overwrite
+            return put(*readers, made_for=shown)
 
     with closing(Rereading(data)) as rows:
         version = until_written(write, dataset, bindings_in, embedder)

@@ -93,9 +93,9 @@ def merge_rows(
     embedder, deadline = embedder or Embedder(), MergeDeadline(timeout_s)
     policy = {"on_bad_vectors": on_bad_vectors, "fill_value": fill_value, "progress": progress}
 
-    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> MergeResult:
-        source = rows.read(schema, keep=bool(bindings))
-        return _merge_rows(dataset, schema, bindings, clauses, source, embedder, deadline, policy)
+    def write(shown: Dataset, bindings: Sequence[EmbeddingFunctionConfig]) -> MergeResult:
+        source = rows.read(shown.schema, keep=bool(bindings))
+        return _merge_rows(dataset, shown, bindings, clauses, source, embedder, deadline, policy)
 
     try:
         with closing(Rereading(data)) as rows:
@@ -115,7 +115,7 @@ def _stop(embedder: Embedder, error: BaseException) -> None:
 
 def _merge_rows(
     dataset: Dataset,
-    schema: pa.Schema,
+    shown: Dataset,
     bindings: Sequence[EmbeddingFunctionConfig],
     clauses: MergeClauses,
     source: Source,
@@ -123,6 +123,7 @@ def _merge_rows(
     deadline: MergeDeadline,
     policy: Mapping[str, Any],
 ) -> MergeResult:
+    schema = shown.schema
     names = set(source.schema.names) - {each.name for each in computed_columns(schema)}
     _check_keys(clauses.on, names, schema)
     inserts = clauses.when_not_matched_insert_all
@@ -147,6 +148,7 @@ def _merge_rows(
             by_source_condition=clauses.by_source_condition,
             use_index=clauses.use_index,
             timeout_s=deadline.timeout_s,
+            made_for=shown,
             committing=deadline.committing,
         )
     return replace(merged, num_rows=merged.num_rows + skipping.skipped, embedding=embedder.finish())

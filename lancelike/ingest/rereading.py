@@ -38,17 +38,17 @@ _BYTES_IN_MEMORY = 8 << 20
 
 
 def until_written(
-    write: Callable[[pa.Schema, Sequence[EmbeddingFunctionConfig]], T],
+    write: Callable[[Dataset, Sequence[EmbeddingFunctionConfig]], T],
     dataset: Dataset,
     bindings_in: BindingsIn,
     embedder: Embedder,
 ) -> T:
-    """What *write* returns, which gets the table's schema and bindings; begun anew when others change these meanwhile.
+    """What *write* returns, which gets the version shown and its bindings; begun anew when others change columns.
 
     What was paid for is kept, and counts in the receipt.
 
     Args:
-        write: Writes rows to *dataset*.
+        write: Writes rows to *dataset* that it made for the version it gets.
         dataset: The table.
         bindings_in: Its bindings.
         embedder: Makes the vectors.
@@ -60,7 +60,7 @@ def until_written(
         shown = dataset.frozen()
         embedder.before = _watch(dataset, shown.schema)
         try:
-            return write(shown.schema, bindings_in(shown))
+            return write(shown, bindings_in(shown))
         except SchemaChangedError:
             if not left:
                 raise

@@ -51,14 +51,14 @@ def update_rows(
         raise ValueError("an update leaves no row out: on_embedding_error is 'raise' or 'quarantine'")
     columns = dict(values_sql)
 
-    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> UpdateResult:
-        change = _Change.of(schema, bindings, columns)
+    def write(shown: Dataset, bindings: Sequence[EmbeddingFunctionConfig]) -> UpdateResult:
+        change = _Change.of(shown.schema, bindings, columns)
         if change.is_plain:
-            rows, version = dataset.update(columns, where, bound=schema.metadata or {})
+            rows, version = dataset.update(columns, where, made_for=shown)
             return UpdateResult(rows_updated=rows, version=version)
         with embedder:
             rows, version = dataset.rewrite_rows(
-                where, columns, lambda batch: change.followed(batch, embedder), bound=schema.metadata or {}
+                where, columns, lambda batch: change.followed(batch, embedder), made_for=shown
             )
         embedder.rows = rows
         return UpdateResult(rows_updated=rows, version=version, embedding=embedder.finish())

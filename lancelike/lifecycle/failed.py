@@ -107,7 +107,7 @@ def retry_failed(
     records = failures.latest().to_pylist()
     read_again(dataset, bindings_in, failures, embedder)
 
-    def write(schema: pa.Schema, bindings: Sequence[EmbeddingFunctionConfig]) -> None:
+    def write(shown: Dataset, bindings: Sequence[EmbeddingFunctionConfig]) -> None:
         waiting = {}
         for binding in bindings:
             keys = {record["key"] for record in records if record["vector_column"] == binding.vector_column}
@@ -117,7 +117,7 @@ def retry_failed(
             windows = _embed(bindings, waiting, embedder, vectors)
             for _ in report_progress(windows, progress, sum(map(len, waiting.values())), embedder):
                 pass
-            _write(dataset, schema, [binding for binding in bindings if vectors[binding.vector_column]], vectors)
+            _write(dataset, shown, [binding for binding in bindings if vectors[binding.vector_column]], vectors)
 
     until_written(write, dataset, bindings_in, embedder)
     return embedder.finish()
@@ -168,11 +168,11 @@ def _embed(
 
 def _write(
     dataset: Dataset,
-    schema: pa.Schema,
+    shown: Dataset,
     bindings: Sequence[EmbeddingFunctionConfig],
     vectors: Mapping[str, Vectors],
 ) -> None:
-    """Fill the rows that lack a vector and have one in *vectors*, if the table's *schema* is what it was."""
+    """Fill the rows that lack a vector and have one in *vectors*, if the functions are still those of *shown*."""
     if not bindings:
         return
 
@@ -187,4 +187,4 @@ def _write(
         return rows.data
 
     lacking = " OR ".join(f"({_lacks(binding)})" for binding in bindings)
-    dataset.rewrite_rows(lacking, {}, fill, bound=schema.metadata or {})
+    dataset.rewrite_rows(lacking, {}, fill, made_for=shown)

@@ -27,6 +27,7 @@ from lancelike.calls import current_call
 from lancelike.errors import ColumnNotFoundError, SchemaError
 from lancelike.storage.blob_scans import with_values
 from lancelike.storage.dataset import Dataset
+from lancelike.storage.fitting import ids_within
 from lancelike.storage.fragments import FragmentFiles, addresses_of
 from lancelike.storage.indexable import default_sub_vectors
 from lancelike.storage.pulling import Pull, callers_errors
@@ -378,13 +379,7 @@ def schema_with(
 
 def field_ids(schema: LanceSchema, name: str) -> tuple[int, ...]:
     """Numbers of the column *name* and the fields within it, in preorder."""
-    return tuple(_preorder(schema.field(name)))
-
-
-def _preorder(parent: Any) -> Iterator[int]:
-    yield parent.id()
-    for child in parent.children():
-        yield from _preorder(child)
+    return tuple(ids_within(schema.field(name)))
 
 
 def _parents(parent: Any) -> Iterator[int]:
@@ -397,7 +392,7 @@ def _span(schema: LanceSchema, name: str) -> tuple[int, int]:
     """First and one past the last place of the column *name* among all fields in preorder."""
     start = 0
     for each in schema.fields():
-        length = len(list(_preorder(each)))
+        length = len(list(ids_within(each)))
         if each.name() == name:
             return start, start + length
         start += length

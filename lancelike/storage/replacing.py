@@ -5,13 +5,14 @@ With stable row ids each row that is written anew can keep its `_rowid`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from lance import LanceDataset, LanceOperation
 from lance.fragment import FragmentMetadata, RowIdSequence
 from numpy.typing import NDArray
+
+from lancelike.storage.fitting import ids_within
 
 _OFFSET_BITS = np.uint64(32)
 
@@ -101,10 +102,4 @@ def keep_row_ids(written: Sequence[FragmentMetadata], row_ids: NDArray[np.uint64
 
 def _field_ids(dataset: LanceDataset, names: Collection[str]) -> list[int]:
     fields = [each for each in dataset.lance_schema.fields() if each.name() in names]
-    return [number for each in fields for number in _ids_within(each)]
-
-
-def _ids_within(parent: Any) -> Iterator[int]:
-    yield parent.id()
-    for child in parent.children():
-        yield from _ids_within(child)
+    return [number for each in fields for number in ids_within(each)]

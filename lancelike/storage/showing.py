@@ -6,7 +6,7 @@ import copy
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Self, TypeVar
@@ -25,6 +25,7 @@ from lancelike.errors import (
 from lancelike.schema.bindings import stored_bindings
 from lancelike.storage.btrees import StaleBTree, rebuild, stale_btrees
 from lancelike.storage.failures import Subject, lance_errors
+from lancelike.storage.fitting import fits, follows_alike
 from lancelike.storage.handles import OpenTable, close_table, open_table
 from lancelike.storage.latest import Manifests, Stamp
 from lancelike.storage.listing import lists_deleted
@@ -262,23 +263,38 @@ class Showing:
         Raises:
             CalledOff: The call that this is for was called off before it committed.
         """
+
+        def run(latest: LanceDataset) -> T:
+            if mend:
+                rebuild(latest, self._stale_btrees(latest))
+            return operation(latest)
+
         self.check_writable()
-        deadline = time.monotonic() + timeout_s
         with self._table.underway.change(self._folder):
-            for attempt in count(1):
+            return self._until_committed(run, self._latest(), attempts=attempts, timeout_s=timeout_s)
+
+    def _until_committed(
+        self,
+        operation: Callable[[LanceDataset], T],
+        first: LanceDataset,
+        *,
+        attempts: int = COMMIT_ATTEMPTS,
+        timeout_s: float = COMMIT_TIMEOUT_S,
+    ) -> T:
+        """Run *operation* on *first*, and on the latest version after that, as `change` does; what it returns."""
+        deadline, latest = time.monotonic() + timeout_s, first
+        for attempt in count(1):
+            try:
+                with self.errors(), current_call().committing():
+                    result = operation(latest)
+            except CommitConflictError:
+                if attempt >= attempts or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
                 latest = self._latest()
-                try:
-                    with self.errors(), current_call().committing():
-                        if mend:
-                            rebuild(latest, self._stale_btrees(latest))
-                        result = operation(latest)
-                except CommitConflictError:
-                    if attempt >= attempts or time.monotonic() > deadline:
-                        raise
-                    time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
-                else:
-                    self._show(latest)
-                    return result
+            else:
+                self._show(latest)
+                return result
         raise AssertionError("count() has no end")
 
     def undisturbed(self) -> AbstractContextManager[bool]:
@@ -320,6 +336,17 @@ class Showing:
     def _check_functions(self, bound: Mapping[bytes, bytes] | None, latest: LanceDataset) -> None:
         """See that rows which were embedded as *bound* says are written to a table that still says so."""
         if stored_bindings(bound) != stored_bindings(latest.schema.metadata):
+            raise self._schema_changed()
+
+    def _check_follows(self, made_for: LanceDataset, latest: LanceDataset) -> None:
+        """See that what was embedded and computed for one version is so in *latest*."""
+        if made_for.version != latest.version and not follows_alike(made_for, latest):
+            raise self._schema_changed()
+
+    def _check_fits(self, made_for: LanceDataset, latest: LanceDataset, columns: Iterable[str]) -> None:
+        """See that rows with *columns* that were made for one version are rows of *latest*."""
+        self._check_follows(made_for, latest)
+        if made_for.version != latest.version and not fits(made_for, latest, columns):
             raise self._schema_changed()
 
     def _schema_changed(self) -> SchemaChangedError:

@@ -28,7 +28,7 @@ def write_side_by_side(
     """Fragments of the rows of *parts*, in their order, that are in no version yet; without all of them, of none.
 
     Args:
-        parts: Rows that follow each other; each is read in a thread of its own.
+        parts: Rows that follow each other; of several, each is read in a thread of its own.
         dataset: The version whose columns they have.
         storage_options: Of the database.
         errors: Raises in its block what Lance raises as errors of our tree.
@@ -60,6 +60,8 @@ def write_side_by_side(
             raise
 
     current_call().on_call_off(stop)
+    if len(parts) == 1:
+        return write(0)
     with ThreadPoolExecutor(len(parts), "lancelike-write") as threads:
         writing = [threads.submit(write, number) for number in range(len(parts))]
         try:

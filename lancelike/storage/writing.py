@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lance import LanceDataset, LanceOperation, Transaction, write_dataset
-from lance.fragment import write_fragments
+from lance import LanceDataset, LanceOperation, Transaction
+from lance.fragment import FragmentMetadata, write_fragments
 from numpy.typing import NDArray
 
-from lancelike.calls import CalledOff, current_call, running
-from lancelike.errors import CommitConflictError
+from lancelike.calls import CalledOff, running
+from lancelike.errors import CommitConflictError, SchemaChangedError, TableClosedError
 from lancelike.query.predicates import check_filter, check_sql
+from lancelike.storage.adding import add_fragments, conflicts, ids_of
 from lancelike.storage.joining import MergeClauses, NewRows
 from lancelike.storage.kinds import check_column_types
 from lancelike.storage.merging import merge
@@ -48,61 +49,60 @@ class Writing(Showing):
         self.change(drop)
         return self.version
 
-    def append(self, *readers: pa.RecordBatchReader | pa.Table) -> int:
+    def append(self, *readers: pa.RecordBatchReader | pa.Table, made_for: Showing | None = None) -> int:
         """Add rows in one commit; the new version.
+
+        The rows are written once, and committed again when another writer's commit came between.
 
         Args:
             readers: The rows; of several, which follow each other, each is read and written beside the others.
+            made_for: The version whose columns they have; None is the latest.
 
         Raises:
             BadDataError: The columns are not the table's, or hold null where they must not.
             SchemaChangedError: The readers' metadata names other embedding functions than the table now has, or the
-                table's columns were changed meanwhile.
+                table's columns were changed meanwhile; no file of the rows is left.
             Exception: What the source of a reader raised, the first of them, as itself; nothing of the rows is
                 visible then.
         """
-        latest = self._latest()
+        latest, options = self._latest(), self.location.storage_options
         if self._stale_btrees(latest):
             with running(None):  # it mends, and is no part of the write
                 latest = self.change(copy.copy)
         self._check_functions(readers[0].schema.metadata, latest)
-        write = self._append_one if len(readers) == 1 else self._append_side_by_side
-        try:
-            written = write(latest, *readers)
-        except CommitConflictError as error:
-            if self._latest().schema.equals(latest.schema, check_metadata=True):
-                raise
-            raise self._schema_changed() from error
-        return self._show(written)
-
-    def _append_one(self, latest: LanceDataset, reader: pa.RecordBatchReader | pa.Table) -> LanceDataset:
-        pull = Pull(reader)
-        with callers_errors(pull), self.errors(), current_call().committing():
-            return write_dataset(
-                pull.reader,
-                latest,
-                mode="append",
-                enable_stable_row_ids=latest.has_stable_row_ids,
-                storage_options=self.location.storage_options,
-                transaction_properties=dict(OURS),
-            )
-
-    def _append_side_by_side(self, latest: LanceDataset, *readers: pa.RecordBatchReader | pa.Table) -> LanceDataset:
-        options = self.location.storage_options
+        if made_for is not None:
+            self._check_fits(made_for._readable(), latest, readers[0].schema.names)
         fragments = write_side_by_side(readers, latest, options, self.errors)
         try:
-            with self.errors(), current_call().committing():
-                latest._ds = commit(latest, LanceOperation.Append(fragments), options)._ds
-        except CalledOff:
+            added, is_certain = self._add(fragments, latest, readers[0].schema.names)
+        except (CalledOff, CommitConflictError, SchemaChangedError, TableClosedError):  # certainly in no version
             discard(fragments, latest, options)
             raise
-        return latest
+        try:
+            if not is_certain:
+                self._check_fits(latest, added, readers[0].schema.names)
+        except SchemaChangedError:
+            self.drop_fragments(ids_of(fragments, added))
+            raise
+        return int(added.version)
+
+    def _add(
+        self, fragments: Sequence[FragmentMetadata], made_for: LanceDataset, columns: Sequence[str]
+    ) -> tuple[LanceDataset, bool]:
+        """Commit *fragments*, rows with *columns* of *made_for*: the version made, and what `add_fragments` says."""
+
+        def run(latest: LanceDataset) -> tuple[LanceDataset, bool]:
+            self._check_fits(made_for, latest, columns)
+            is_certain = add_fragments(latest, fragments, self.location.storage_options)
+            return latest, is_certain
+
+        return self._until_committed(run, copy.copy(made_for) if conflicts(fragments) else self._latest())
 
     def overwrite(
         self,
         reader: pa.RecordBatchReader | pa.Table,
         *,
-        keeps_schema: bool = False,
+        made_for: Showing | None = None,
         data_storage_version: str | None = None,
     ) -> int:
         """Replace schema, metadata and rows by *reader*'s in one commit; the new version. Earlier versions stay.
@@ -111,19 +111,18 @@ class Writing(Showing):
 
         Args:
             reader: The rows.
-            keeps_schema: Whether *reader* has the table's columns, and its metadata the table's functions.
+            made_for: The version whose schema *reader* has, to be kept; None: the table gets *reader*'s.
             data_storage_version: Lance's.
 
         Raises:
-            SchemaChangedError: With *keeps_schema*, the table has others by now.
+            SchemaChangedError: The table has another than *made_for* by now; no file of the rows is left.
         """
-        begun = self._latest()
+        begun = None if made_for is None else made_for._readable()
+        self.check_writable()
         pull, written = Pull(reader), list[Transaction]()
 
         def run(latest: LanceDataset) -> None:
-            if keeps_schema:
-                self._check_functions(reader.schema.metadata, latest)
-            if keeps_schema and not latest.schema.equals(begun.schema, check_metadata=True):
+            if begun is not None and not latest.schema.equals(begun.schema, check_metadata=True):
                 raise self._schema_changed()
             if not written:
                 transaction = write_fragments(
@@ -139,8 +138,13 @@ class Writing(Showing):
             replaced = commit(latest, written[0].operation, self.location.storage_options, max_retries=0)
             latest._ds = replaced._ds
 
-        with callers_errors(pull):
-            self.change(run, attempts=_MANY_ATTEMPTS, timeout_s=math.inf, mend=False)
+        try:
+            with callers_errors(pull):
+                self.change(run, attempts=_MANY_ATTEMPTS, timeout_s=math.inf, mend=False)
+        except SchemaChangedError:
+            for each in written:
+                discard(each.operation.fragments, self._shown, self.location.storage_options)
+            raise
         return self.version
 
     def delete(self, where: str) -> tuple[int, int]:
@@ -153,23 +157,23 @@ class Writing(Showing):
         return self.change(run)
 
     def update(
-        self, values_sql: Mapping[str, str], where: str | None = None, *, bound: Mapping[bytes, bytes] | None = None
+        self, values_sql: Mapping[str, str], where: str | None = None, *, made_for: Showing | None = None
     ) -> tuple[int, int]:
         """Set columns to SQL expressions in the rows that meet *where*: how many rows, and the version that made.
 
         Args:
             values_sql: SQL expression by column.
             where: SQL text of the rows to change; None changes all.
-            bound: Metadata whose functions need not follow; None is that of the version shown.
+            made_for: The version in which nothing follows from that; None is that shown.
 
         Raises:
-            SchemaChangedError: The table has other embedding functions by now.
+            SchemaChangedError: The table has other embedding functions, or computed columns, by now.
         """
-        bound = self.schema.metadata if bound is None else bound
+        begun = (made_for or self)._readable()
         where, values = check_filter(where), {name: check_sql(sql) for name, sql in values_sql.items()}
 
         def run(latest: LanceDataset) -> tuple[int, int]:
-            self._check_functions(bound, latest)
+            self._check_follows(begun, latest)
             done = latest.update(values, where, conflict_retries=0)
             return int(done["num_rows_updated"]), int(latest.version)
 
@@ -186,7 +190,7 @@ class Writing(Showing):
         columns: Mapping[str, str],
         transform: Transform,
         *,
-        bound: Mapping[bytes, bytes] | None = None,
+        made_for: Showing | None = None,
     ) -> tuple[int, int]:
         """Set columns to SQL expressions and then to what Python makes of the rows, in one commit.
 
@@ -196,7 +200,7 @@ class Writing(Showing):
             transform: Gets batches of whole rows, and beside them what the set *columns* were, under their `old_name`;
                 returns the rows with columns replaced, in their order. Runs in a thread of Lance's. What it raises
                 comes out as itself, and nothing is changed then.
-            bound: Metadata whose functions *transform* follows; None is that of the version shown.
+            made_for: The version whose functions *transform* follows; None is that shown.
 
         Returns:
             Rows changed, and the version that made; no commit is made when no row meets *where*.
@@ -204,14 +208,14 @@ class Writing(Showing):
         Raises:
             CommitConflictError: Other writers kept changing the same fragments. Rows are only transformed again when
                 they changed themselves.
-            SchemaChangedError: The table has other embedding functions by now.
+            SchemaChangedError: The table has other embedding functions, or computed columns, by now.
         """
-        bound = self.schema.metadata if bound is None else bound
+        begun = (made_for or self)._readable()
         where, columns = check_filter(where), {name: check_sql(sql) for name, sql in columns.items()}
         rewrite = Rewrite(where, columns, lambda rows, _: transform(rows), self.errors)
 
         def run(latest: LanceDataset) -> int:
-            self._check_functions(bound, latest)
+            self._check_follows(begun, latest)
             return rewrite.run(latest, self.location.storage_options)
 
         with callers_errors(rewrite):
@@ -258,6 +262,7 @@ class Writing(Showing):
         by_source_condition: str | None = None,
         use_index: bool = True,
         timeout_s: float | None = None,
+        made_for: Showing | None = None,
         committing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> MergeResult:
         """Update, insert and delete rows by the keys of *reader*'s, in one commit.
@@ -274,11 +279,13 @@ class Writing(Showing):
             by_source_condition: Only where this SQL holds.
             use_index: Find the keys through a scalar index, if there is one.
             timeout_s: Longest time to try again after conflicts with other writers; None is 30 s.
+            made_for: The version whose columns *reader* has; None is the latest.
             committing: Entered around each try to commit, and may refuse it by raising.
 
         Raises:
             BadDataError: Two rows of *reader* have the same key, or its columns are not the table's.
             ColumnNotFoundError: The table lacks a key column.
+            SchemaChangedError: The table's columns or embedding functions were changed meanwhile.
         """
         clauses = MergeClauses(
             on=on,
@@ -289,15 +296,15 @@ class Writing(Showing):
             by_source_condition=check_filter(by_source_condition),
             use_index=use_index,
         )
-        attempts = 0
+        attempts, begun = 0, made_for._readable() if made_for else self._latest()
 
         def attempt(latest: LanceDataset) -> dict[str, int]:
             nonlocal attempts
             attempts += 1
             self._check_functions(reader.schema.metadata, latest)
+            self._check_fits(begun, latest, reader.schema.names)
             return merge(latest, clauses, rows, self.location.storage_options, committing)
 
-        self.check_writable()
         with closing(NewRows(reader)) as rows, self._table.merging:
             counts = self.change(
                 attempt, attempts=_MANY_ATTEMPTS, timeout_s=COMMIT_TIMEOUT_S if timeout_s is None else timeout_s

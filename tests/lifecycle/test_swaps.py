@@ -183,6 +183,15 @@ def test_a_column_that_is_added_meanwhile_is_filled(table: lancelike.Table, old:
     assert all(row["second"] == second.vector_of(row["text"]) for row in found)
 
 
+def test_a_column_computed_of_what_is_updated_meanwhile_follows(table: lancelike.Table, old: Any) -> None:
+    elsewhere = lancelike.connect(Path(table.uri).parent).open_table("docs")
+    old._before.append(lambda: elsewhere.add_columns(computed={"loud": "upper(text)"}))
+    table.update(values_sql={"text": "'new ' || text"})
+    found = table.to_arrow().to_pylist()
+    assert all(row["loud"] == row["text"].upper() for row in found)
+    assert in_step(table, old)
+
+
 def test_a_merge_into_a_table_that_gets_its_first_function_meanwhile(tmp_path: Path) -> None:
     table = lancelike.connect(tmp_path).create_table("plain", rows(0, 10))
     second = function(NEW)

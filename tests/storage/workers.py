@@ -21,3 +21,27 @@ def upsert(uri: str, options: dict[str, str] | None, worker: int, count: int) ->
 
 def count_in_child(uri: str) -> int:
     return Dataset.open(Location(uri), "a").count_rows()
+
+
+def cast(uri: str) -> None:
+    Dataset.open(Location(uri), "a").alter_columns([{"path": "n", "data_type": pa.int64()}])
+
+
+def drop_and_compute(uri: str) -> None:
+    dataset = Dataset.open(Location(uri), "a")
+    dataset.drop_columns(["n"])
+    dataset.add_columns({"n": "CAST(id AS int)"})
+
+
+def drop_and_add(uri: str) -> None:
+    dataset = Dataset.open(Location(uri), "a")
+    dataset.drop_columns(["n"])
+    dataset.add_columns(pa.field("n", pa.int32()))
+
+
+def add_column(uri: str) -> None:
+    Dataset.open(Location(uri), "a").add_columns(pa.field("m", pa.int32()))
+
+
+def rename(uri: str) -> None:
+    Dataset.open(Location(uri), "a").alter_columns([{"path": "n", "rename": "renamed"}])
